@@ -1,1 +1,2 @@
 //! sql
+pub mod types;
