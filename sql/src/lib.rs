@@ -29,6 +29,7 @@ mod session;
 mod settings;
 mod statement;
 mod transaction;
+pub mod types;
 
 pub use engine::{Engine, EngineConfig};
 pub use error::{Error, Result, state};
