@@ -10,7 +10,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use catalog::{Commit, CommitKind, DEFAULT_KEY, Entry, FILE_COLUMN, TableSnapshot};
@@ -21,7 +23,7 @@ use datafusion::error::Result as DfResult;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{
-    Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, cast, col, ident,
+    Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, cast, col,
 };
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -31,12 +33,12 @@ use ingest::{Check, Validation};
 use uuid::Uuid;
 
 use crate::error::{Error, Result, state};
+use crate::plan;
 use crate::resolve::{Pinned, QualifiedName, Resolver, find_in, split_name, unknown};
 use crate::session::Session;
 use crate::statement::create_table::GENERATED_KEY;
 use crate::statement::select;
 use crate::transaction::Staged;
-use crate::plan;
 
 /// How often a statement is carried out again when others were faster.
 const ATTEMPTS_MAX: usize = 15;
@@ -49,7 +51,13 @@ pub(crate) async fn target(session: &Session, name: &ast::ObjectName) -> Result<
     {
         let snapshot = temporary.table.current();
         let name = QualifiedName { schema: "pg_temp".to_owned(), name: table };
-        return Ok(Pinned { id: temporary.id, name, table: temporary.table, snapshot, temporary: true });
+        return Ok(Pinned {
+            id: temporary.id,
+            name,
+            table: temporary.table,
+            snapshot,
+            temporary: true,
+        });
     }
     session.refuse_read_only()?;
     let entry = existing(session, schema.as_deref(), &table)?;
@@ -119,7 +127,10 @@ pub(crate) fn compile_checks(
             let expr = plan::expression(&state, text, &columns)?;
             let expr = plan::simplify(&state, expr, &columns)?;
             let kind = datafusion::logical_expr::ExprSchemable::get_type(&expr, &columns)?;
-            if !matches!(kind, arrow::datatypes::DataType::Boolean | arrow::datatypes::DataType::Null) {
+            if !matches!(
+                kind,
+                arrow::datatypes::DataType::Boolean | arrow::datatypes::DataType::Null
+            ) {
                 return Err(Error::new(
                     state::DATATYPE_MISMATCH,
                     format!("argument of CHECK \"{name}\" must be boolean: {text}"),
@@ -213,9 +224,13 @@ pub(crate) fn stamp(
             };
             columns.extend(filled);
         }
-        let names = Schema::new(target.fields().iter().map(|f| {
-            f.as_ref().clone().with_nullable(true)
-        }).collect::<Vec<_>>());
+        let names = Schema::new(
+            target
+                .fields()
+                .iter()
+                .map(|f| f.as_ref().clone().with_nullable(true))
+                .collect::<Vec<_>>(),
+        );
         Ok(RecordBatch::try_new(Arc::new(names), columns)?)
     });
     let schema = Arc::clone(schema);
@@ -249,8 +264,10 @@ pub(crate) async fn rewrite(
     loop {
         let pinned = target(session, name).await?;
         match rewrite_once(session, &pinned, rewrite, parameters).await {
-            Err(error) if error.sqlstate() == state::SERIALIZATION_FAILURE
-                && attempt < ATTEMPTS_MAX && !session.in_transaction() =>
+            Err(error)
+                if error.sqlstate() == state::SERIALIZATION_FAILURE
+                    && attempt < ATTEMPTS_MAX
+                    && !session.in_transaction() =>
             {
                 attempt += 1;
                 pinned.table.update().await?;
@@ -318,13 +335,17 @@ impl Rewriter<'_> {
     async fn touched(&self) -> Result<(BTreeSet<String>, u64)> {
         let scan = self.pinned.table.scan_with_file_column(Arc::clone(&self.pinned.snapshot));
         let file = ast::Expr::Identifier(ast::Ident::with_quote('"', FILE_COLUMN));
-        let plan = self.query(scan, vec![(FILE_COLUMN.to_owned(), file)], self.rewrite.predicate).await?;
+        let plan =
+            self.query(scan, vec![(FILE_COLUMN.to_owned(), file)], self.rewrite.predicate).await?;
         let plan = LogicalPlanBuilder::from(plan)
             .aggregate(
                 vec![col(FILE_COLUMN)],
-                vec![datafusion::functions_aggregate::expr_fn::count(
-                    datafusion::logical_expr::lit(1_i64),
-                ).alias("rows")],
+                vec![
+                    datafusion::functions_aggregate::expr_fn::count(datafusion::logical_expr::lit(
+                        1_i64,
+                    ))
+                    .alias("rows"),
+                ],
             )?
             .build()?;
         let mut stream = select::execute(self.state, plan).await?;
@@ -332,7 +353,8 @@ impl Rewriter<'_> {
         while let Some(batch) = stream.try_next().await? {
             let names = arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Utf8)?;
             let names = arrow::array::AsArray::as_string::<i32>(&names);
-            let counts = arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(batch.column(1));
+            let counts =
+                arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(batch.column(1));
             for at in 0..batch.num_rows() {
                 files.insert(names.value(at).to_owned());
                 matched += u64::try_from(counts.value(at)).unwrap_or_default();
@@ -364,7 +386,8 @@ impl Rewriter<'_> {
                 Some(LogicalPlanBuilder::except(every, hit, true)?)
             }
             Some(predicate) => {
-                let kept = ast::Expr::IsNotTrue(Box::new(ast::Expr::Nested(Box::new(predicate.clone()))));
+                let kept =
+                    ast::Expr::IsNotTrue(Box::new(ast::Expr::Nested(Box::new(predicate.clone()))));
                 Some(self.query(scan(), all, Some(&kept)).await?)
             }
         };
@@ -457,7 +480,8 @@ pub(crate) async fn describe_rewrite(
     let mut columns: Vec<(String, ast::Expr)> =
         assigned.map(|(at, (_, expr))| (format!("set{at}"), expr.clone())).collect();
     if columns.is_empty() {
-        columns.push(("one".to_owned(), ast::Expr::value(ast::Value::Number("1".to_owned(), false))));
+        columns
+            .push(("one".to_owned(), ast::Expr::value(ast::Value::Number("1".to_owned(), false))));
     }
     columns.retain(|(_, expr)| !matches!(expr, ast::Expr::Identifier(w) if w.value.eq_ignore_ascii_case("default")));
     let statement = select_from(&alias, columns, rewrite.predicate)?;
@@ -472,7 +496,9 @@ pub(crate) async fn describe_rewrite(
 pub(crate) fn placeholder(expr: &ast::Expr) -> Option<usize> {
     match expr {
         ast::Expr::Value(value) => match &value.value {
-            ast::Value::Placeholder(name) => name.strip_prefix('$')?.parse::<usize>().ok()?.checked_sub(1),
+            ast::Value::Placeholder(name) => {
+                name.strip_prefix('$')?.parse::<usize>().ok()?.checked_sub(1)
+            }
             _ => None,
         },
         ast::Expr::Cast { expr, .. } | ast::Expr::Nested(expr) => placeholder(expr),

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use catalog::{Entry, LakeTable, Snapshot};
+use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::datasource::TableProvider;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
@@ -369,7 +370,9 @@ impl Session {
         });
         let options = state.config_mut().options_mut();
         options.execution.time_zone = Some(if zone == "UTC" { "+00:00".to_owned() } else { zone });
-        if let Ok(size) = usize::try_from(batch_size) {
+        if let Some(size) =
+            usize::try_from(batch_size).ok().and_then(|n| ConfigNonZeroUsize::try_new(n).ok())
+        {
             options.execution.batch_size = size;
         }
         if let Ok(partitions @ 1..) = usize::try_from(partitions) {

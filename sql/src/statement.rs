@@ -108,8 +108,10 @@ impl Kind {
                 Self::CreateSchema(create_schema::CreateSchema::from_ast(create)?)
             }
             S::AlterTable(alter) => Self::AlterTable(alter),
-            S::AlterView { .. } => return Err(Error::unsupported("ALTER VIEW ... AS is not supported")
-                .with_hint("Use CREATE OR REPLACE VIEW.")),
+            S::AlterView { .. } => {
+                return Err(Error::unsupported("ALTER VIEW ... AS is not supported")
+                    .with_hint("Use CREATE OR REPLACE VIEW."));
+            }
             dropped @ S::Drop { .. } => Self::Drop(drop::Drop::from_ast(dropped)?),
             commented @ S::Comment { .. } => Self::Comment(comment::Comment::from_ast(commented)?),
             explained @ S::Explain { .. } => {
@@ -209,7 +211,9 @@ pub(crate) async fn run(
         Kind::Refresh(s) => refresh::run(session, s).await,
         Kind::Release(name) => transaction::release(session, name),
         Kind::Reset(what) => set::reset(session, what),
-        Kind::Rollback { chain, savepoint } => transaction::rollback(session, *chain, savepoint.as_ref()),
+        Kind::Rollback { chain, savepoint } => {
+            transaction::rollback(session, *chain, savepoint.as_ref())
+        }
         Kind::Savepoint(name) => transaction::savepoint(session, name),
         Kind::Set(s) => set::run(session, s),
         Kind::Show(name) => set::show(session, name),

@@ -60,7 +60,9 @@ pub(crate) fn parse(parser: &mut Parser<'_>) -> Result<CreateModel> {
                 "training_set" | "log_predictions" => Err(Error::unsupported(format!(
                     "CREATE MODEL does not support the option \"{key}\""
                 ))),
-                other => Err(create_table::unknown_option(other, &["training_set", "log_predictions"])),
+                other => {
+                    Err(create_table::unknown_option(other, &["training_set", "log_predictions"]))
+                }
             };
         }
     }
@@ -72,8 +74,7 @@ fn parse_columns(parser: &mut Parser<'_>) -> Result<Vec<ast::ColumnDef>> {
         parser.prev_token();
         return expected(parser, "a list of columns in parentheses");
     }
-    let columns =
-        parser.parse_comma_separated(Parser::parse_column_def).map_err(syntax_error)?;
+    let columns = parser.parse_comma_separated(Parser::parse_column_def).map_err(syntax_error)?;
     if parser.next_token().token != Token::RParen {
         parser.prev_token();
         return expected(parser, "a comma or a closing parenthesis");
@@ -99,9 +100,8 @@ pub(crate) fn parse_drop(parser: &mut Parser<'_>) -> Result<Drop> {
     expect_word(parser, "DROP")?;
     expect_word(parser, "MODEL")?;
     let if_exists = parse_words(parser, &["IF", "EXISTS"]);
-    let names = parser
-        .parse_comma_separated(|p| p.parse_object_name(false))
-        .map_err(syntax_error)?;
+    let names =
+        parser.parse_comma_separated(|p| p.parse_object_name(false)).map_err(syntax_error)?;
     let cascade = parse_word(parser, "CASCADE");
     if !cascade {
         parse_word(parser, "RESTRICT");
@@ -138,7 +138,8 @@ pub(crate) async fn run(session: &Session, create: &CreateModel) -> Result<Outpu
         engine: model.engine().to_string(),
         created_at_micros: engine.now_micros(),
     };
-    let columns = |fields: &[FieldRef]| fields.iter().map(|f| ColumnEntry::from(f.as_ref())).collect();
+    let columns =
+        |fields: &[FieldRef]| fields.iter().map(|f| ColumnEntry::from(f.as_ref())).collect();
     let definition = Definition::Model {
         versions: vec![version],
         default_version: 1,
@@ -228,7 +229,8 @@ impl Models {
         entry: &Entry,
         called: &str,
     ) -> Result<ScalarUDF> {
-        let Definition::Model { versions, default_version, inputs, outputs, .. } = &entry.definition
+        let Definition::Model { versions, default_version, inputs, outputs, .. } =
+            &entry.definition
         else {
             return Err(Error::internal("not a model"));
         };

@@ -43,7 +43,8 @@ fn parts(delete: &ast::Delete) -> Result<(&ast::ObjectName, Rewrite<'_>)> {
         let error = Error::unsupported(format!("DELETE does not support {refused}"));
         return Err(error.with_hint("Use WHERE key IN (SELECT ...)."));
     }
-    let (ast::FromTable::WithFromKeyword(from) | ast::FromTable::WithoutKeyword(from)) = &delete.from;
+    let (ast::FromTable::WithFromKeyword(from) | ast::FromTable::WithoutKeyword(from)) =
+        &delete.from;
     let (name, alias) = one_table(from, "DELETE")?;
     let predicate = delete.selection.as_ref();
     Ok((name, Rewrite { predicate, assignments: None, alias, operation: "DELETE" }))

@@ -85,7 +85,8 @@ async fn make(
         Some(reference) => {
             let mut changes = Vec::new();
             if replaces {
-                changes.push(Change::Drop(dml::existing(session, Some(&name.schema), &name.name)?.id));
+                changes
+                    .push(Change::Drop(dml::existing(session, Some(&name.schema), &name.name)?.id));
             }
             let entry = Entry::new(
                 name.schema,

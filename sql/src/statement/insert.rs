@@ -123,7 +123,11 @@ fn quoted(name: &str) -> ast::ObjectName {
     ast::ObjectName::from(vec![ast::Ident::with_quote('"', name)])
 }
 
-fn refuse_column(pinned: &Pinned, schema: &arrow::datatypes::SchemaRef, column: &str) -> Result<()> {
+fn refuse_column(
+    pinned: &Pinned,
+    schema: &arrow::datatypes::SchemaRef,
+    column: &str,
+) -> Result<()> {
     if schema.field_with_name(column).is_ok() {
         return Ok(());
     }

@@ -104,10 +104,7 @@ pub(crate) fn bind(plan: LogicalPlan, parameters: &[ScalarValue]) -> Result<Logi
 
 /// The types of values that came, as the planner takes them.
 pub(crate) fn types_of(parameters: &[ScalarValue]) -> Vec<Option<FieldRef>> {
-    parameters
-        .iter()
-        .map(|value| Some(Arc::new(Field::new("", value.data_type(), true))))
-        .collect()
+    parameters.iter().map(|value| Some(Arc::new(Field::new("", value.data_type(), true)))).collect()
 }
 
 /// The parameters of a plan, `$1` first. One whose type nothing tells is text, as in Postgres.
@@ -122,9 +119,8 @@ pub(crate) fn parameter_fields(
         let number: usize = name.trim_start_matches('$').parse().map_err(|_| {
             Error::new(state::SYNTAX_ERROR, format!("parameter \"{name}\" is not a number"))
         })?;
-        let at = number.checked_sub(1).ok_or_else(|| {
-            Error::new("42P02", "there is no parameter $0")
-        })?;
+        let at =
+            number.checked_sub(1).ok_or_else(|| Error::new("42P02", "there is no parameter $0"))?;
         if fields.len() <= at {
             fields.resize(at + 1, None);
         }
@@ -253,7 +249,8 @@ pub(crate) fn rename(
     let to = Arc::clone(&schema);
     let rows = rows.map(move |batch| {
         let batch = batch?;
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let options =
+            arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         let columns = batch.columns().to_vec();
         Ok(RecordBatch::try_new_with_options(Arc::clone(&to), columns, &options)?)
     });

@@ -57,13 +57,10 @@ fn parts(update: &ast::Update) -> Result<(&ast::ObjectName, Rewrite<'_>)> {
             [part] => part.as_ident().map(fold),
             _ => None,
         };
-        let column = column.ok_or_else(|| {
-            Error::syntax(format!("syntax error: \"{target}\" is not a column"))
-        })?;
+        let column = column
+            .ok_or_else(|| Error::syntax(format!("syntax error: \"{target}\" is not a column")))?;
         if !seen.insert(column.clone()) {
-            return Err(Error::syntax(format!(
-                "multiple assignments to same column \"{column}\""
-            )));
+            return Err(Error::syntax(format!("multiple assignments to same column \"{column}\"")));
         }
         Ok((column, assignment.value.clone()))
     });

@@ -211,7 +211,10 @@ impl Matcher {
                     // No left row has this key, or none that is still to come.
                     Ordering::Less => {}
                     Ordering::Equal
-                        if reaches(right.times.compare(row, &left.times, position), plan.strict) =>
+                        if reaches(
+                            right.times.compare(row, &left.times, position),
+                            plan.strict,
+                        ) =>
                     {
                         let newer = RowRef { batch: number, row: row as u32 };
                         self.candidates.offer(&self.history, &mut self.ties, newer)?;
@@ -299,12 +302,7 @@ impl Candidates {
     }
 
     /// Adds a row that is not older than those added before, unless these have another key.
-    fn offer(
-        &mut self,
-        history: &History,
-        ties: &mut Ties,
-        row: RowRef,
-    ) -> Result<()> {
+    fn offer(&mut self, history: &History, ties: &mut Ties, row: RowRef) -> Result<()> {
         match self {
             Self::Newest(newest) => {
                 if newest.is_none()
@@ -387,7 +385,8 @@ fn insertion_point(
     let mut at = rows.len();
     while at > 0 {
         let previous = rows[at - 1];
-        if place(history, previous, row).1.is_ne() || ties.compare(history, previous, row)?.is_le() {
+        if place(history, previous, row).1.is_ne() || ties.compare(history, previous, row)?.is_le()
+        {
             break;
         }
         at -= 1;
@@ -397,12 +396,19 @@ fn insertion_point(
 
 /// Whether a newer row satisfies every cut that an older one satisfies.
 fn outlasts(history: &History, newer: RowRef, older: RowRef) -> bool {
-    let (of_newer, of_older) = (&history.held(newer.batch).points, &history.held(older.batch).points);
+    let (of_newer, of_older) =
+        (&history.held(newer.batch).points, &history.held(older.batch).points);
     let mut cuts = of_newer.cuts.iter().zip(&of_older.cuts);
     cuts.all(|(a, b)| a.compare(newer.row as usize, b, older.row as usize).is_le())
 }
 
-fn satisfies_cuts(plan: &Plan, history: &History, row: RowRef, left: &Points, position: usize) -> bool {
+fn satisfies_cuts(
+    plan: &Plan,
+    history: &History,
+    row: RowRef,
+    left: &Points,
+    position: usize,
+) -> bool {
     let right = &history.held(row.batch).points;
     let cuts = right.cuts.iter().zip(&left.cuts).zip(&plan.cuts_strict);
     let mut satisfied = cuts.map(|((right, left), strict)| {
