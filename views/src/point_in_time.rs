@@ -38,6 +38,8 @@ mod planner;
 mod push_down;
 mod relation;
 mod rewrite;
+#[cfg(test)]
+mod tests;
 mod ties;
 mod types;
 
