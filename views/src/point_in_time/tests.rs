@@ -26,7 +26,7 @@ use proptest::{option, prop_assert_eq};
 use tokio::runtime::{Builder, Runtime};
 
 use super::condition::MatchOperator;
-use super::exec::PointInTimeJoinExec;
+use super::exec::{PointInTimeJoinExec, Strategy as Way};
 use super::physical::{PhysicalComparison, PhysicalCondition};
 
 /// A row of either side. `ts` is what is matched; `known` is what a cut compares.
@@ -59,6 +59,7 @@ struct Case {
     /// Comparisons of `left.(ts | known)` with `right.known`.
     cuts: Vec<(bool, MatchOperator)>,
     unique: bool,
+    way: Way,
     left_batch_rows: usize,
     right_batch_rows: usize,
     output_batch_rows: usize,
@@ -86,11 +87,12 @@ fn cases() -> impl Strategy<Value = Case> {
         2 => vec((any::<bool>(), operator()), 1..=1),
         1 => vec((any::<bool>(), operator()), 2..=2),
     ];
-    let condition = (operator(), option::of(-1..8_i64), cuts, any::<bool>());
+    let way = prop_oneof![Just(Way::Merge), Just(Way::Lookup)];
+    let condition = (operator(), option::of(-1..8_i64), cuts, any::<bool>(), way);
     let sizes = (1..12_usize, 1..12_usize, 1..12_usize, 1..=4_usize);
     (tables, condition, sizes).prop_map(|(tables, condition, sizes)| {
         let (left, mut right, types, keys) = tables;
-        let (operator, age_max, cuts, unique) = condition;
+        let (operator, age_max, cuts, unique, way) = condition;
         let (left_batch_rows, right_batch_rows, output_batch_rows, partitions) = sizes;
         if unique {
             // One right row per key and time, as a primary key would ensure.
@@ -106,6 +108,7 @@ fn cases() -> impl Strategy<Value = Case> {
             age_max,
             cuts,
             unique,
+            way,
             left_batch_rows,
             right_batch_rows,
             output_batch_rows,
@@ -232,7 +235,11 @@ fn join(case: &Case) -> Arc<dyn ExecutionPlan> {
         cuts: case.cuts.iter().map(cut).collect(),
     };
     let ties = if case.unique { Vec::new() } else { (0..6).collect() };
-    let join = PointInTimeJoinExec::try_new(left, right, condition, ties, (0..12).collect());
+    let way = match condition.can_look_up(&left.schema()).unwrap() {
+        true => case.way,
+        false => Way::Merge,
+    };
+    let join = PointInTimeJoinExec::try_new(left, right, condition, ties, (0..12).collect(), way);
     let rule = EnsureRequirements::new();
     rule.optimize(Arc::new(join.unwrap()), config(case).options()).unwrap()
 }
