@@ -9,6 +9,9 @@ use datafusion::common::HashMap;
 use super::columns::{Ordinals, Points};
 use super::gather::RowRef;
 
+/// Stands for no group where there is one per row.
+pub(super) const NO_GROUP: u32 = u32::MAX;
+
 /// A number for each distinct key.
 enum Groups {
     Native(HashMap<i64, u32>),
@@ -139,34 +142,25 @@ impl Index {
         self.bounds.windows(2).map(|bounds| bounds[0] as usize..bounds[1] as usize)
     }
 
-    /// Calls `visit` with each row of a batch whose key is held, and the slots of that key.
-    pub(super) fn probe<E>(
-        &self,
-        points: &Points,
-        mut visit: impl FnMut(usize, Range<usize>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let slots = |group: u32| {
-            self.bounds[group as usize] as usize..self.bounds[group as usize + 1] as usize
-        };
-        let rows = (0..points.rows).filter(|&row| !points.has_null(row));
-        match (&self.groups, &points.keys) {
-            (Groups::Native(groups), Ordinals::Native(keys)) => {
-                for row in rows {
-                    if let Some(&group) = groups.get(&keys[row]) {
-                        visit(row, slots(group))?;
-                    }
-                }
-            }
-            (Groups::Rows(groups), Ordinals::Rows(keys)) => {
-                for row in rows {
-                    if let Some(&group) = groups.get(keys.row(row).as_ref()) {
-                        visit(row, slots(group))?;
-                    }
-                }
-            }
+    /// The slots of a group.
+    #[inline]
+    pub(super) fn slots_of(&self, group: u32) -> Range<usize> {
+        let group = group as usize;
+        self.bounds[group] as usize..self.bounds[group + 1] as usize
+    }
+
+    /// The group of each row of a batch; [`NO_GROUP`] where it has a NULL, or its key is not held.
+    pub(super) fn find(&self, points: &Points) -> Vec<u32> {
+        let find = |row: usize| match (&self.groups, &points.keys) {
+            (Groups::Native(groups), Ordinals::Native(keys)) => groups.get(&keys[row]),
+            (Groups::Rows(groups), Ordinals::Rows(keys)) => groups.get(keys.row(row).as_ref()),
             // An index without rows does not know how keys are encoded.
-            _ => {}
-        }
-        Ok(())
+            _ => None,
+        };
+        let group = |row: usize| match points.has_null(row) {
+            true => NO_GROUP,
+            false => find(row).copied().unwrap_or(NO_GROUP),
+        };
+        (0..points.rows).map(group).collect()
     }
 }

@@ -29,7 +29,7 @@ use futures::StreamExt;
 
 use super::columns::{Ordinals, Points};
 use super::gather::{History, RowRef, slice_bytes};
-use super::index::{Index, IndexBuilder};
+use super::index::{Index, IndexBuilder, NO_GROUP};
 use super::merge::Merge;
 use super::plan::{Plan, reaches};
 use super::sort::Sorts;
@@ -40,6 +40,9 @@ const HELD_BYTES_MAX: usize = 32 << 20;
 
 /// ... and hold this many times more rows than are kept.
 const COPIED_ROWS_RATIO: usize = 4;
+
+/// Stands for no slot where there is one per row.
+const NO_SLOT: usize = usize::MAX;
 
 /// More left rows are not numbered.
 const SLOTS_MAX: usize = u32::MAX as usize / 2;
@@ -184,12 +187,16 @@ impl Waiting {
         let Self { index, best, history, ties } = self;
         let points = &history.held(number).points;
         let Ordinals::Native(times) = &points.times else { return Ok(()) };
+        // Three short loops: the memory that one row waits for is fetched while others compute.
+        let groups = index.find(points);
+        let first = |(row, group): (usize, &u32)| match *group {
+            NO_GROUP => NO_SLOT,
+            group => first_to_see(plan, index, group, points, row).unwrap_or(NO_SLOT),
+        };
+        let slots = groups.iter().enumerate().map(first).collect::<Vec<_>>();
         let mut kept = false;
-        index.probe(points, |row, slots| {
+        for (row, &slot) in slots.iter().enumerate().filter(|(_, slot)| **slot != NO_SLOT) {
             let time = times[row];
-            let Some(slot) = first_to_see(plan, index.times(), slots, points, row) else {
-                return Ok(());
-            };
             let newer = RowRef { batch: number, row: row as u32 };
             let (best_time, best_row) = &mut best[slot];
             let wins = match time.cmp(best_time) {
@@ -200,8 +207,7 @@ impl Waiting {
             if wins {
                 (*best_time, *best_row, kept) = (time, newer, true);
             }
-            Ok::<_, datafusion::error::DataFusionError>(())
-        })?;
+        }
         if !kept {
             self.ties.clear();
             self.history.forget_last();
@@ -261,14 +267,16 @@ impl Waiting {
 
 /// The first of a key's left rows that may see a right row; `None` if none may, or if the row is
 /// too old even for that one.
+#[inline]
 fn first_to_see(
     plan: &Plan,
-    left_times: &[i64],
-    slots: std::ops::Range<usize>,
+    index: &Index,
+    group: u32,
     points: &Points,
     row: usize,
 ) -> Option<usize> {
-    let times = &left_times[slots.clone()];
+    let slots = index.slots_of(group);
+    let times = &index.times()[slots.clone()];
     let first = |ordinals: &Ordinals, strict: bool| match ordinals {
         Ordinals::Native(values) => {
             times.partition_point(|left| !reaches(values[row].cmp(left), strict))
