@@ -31,13 +31,19 @@ mod columns;
 mod condition;
 mod exec;
 mod gather;
+mod index;
+mod lookup;
 mod merge;
 mod node;
 mod physical;
+mod plan;
 mod planner;
 mod push_down;
 mod relation;
 mod rewrite;
+mod sort;
+#[cfg(test)]
+mod tests;
 mod ties;
 mod types;
 

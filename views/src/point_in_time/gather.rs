@@ -90,13 +90,14 @@ impl History {
         }
     }
 
-    /// Copies the given rows into one batch of their own and makes the references point there.
+    /// Copies the given rows into one batch of their own, makes the references point there, and
+    /// says which batch it is.
     pub(super) fn copy_out(
         &mut self,
         rows: &mut [RowRef],
         side: &Side,
         schema: &SchemaRef,
-    ) -> Result<()> {
+    ) -> Result<u32> {
         let present = rows.iter().copied().filter(|row| !row.is_none()).collect::<Vec<_>>();
         let columns = (0..schema.fields().len()).collect::<Vec<_>>();
         let gathered = self.gather(&present, &columns, schema)?;
@@ -108,7 +109,15 @@ impl History {
         for (place, row) in present.enumerate() {
             *row = RowRef { batch: number, row: place as u32 };
         }
-        Ok(())
+        Ok(number)
+    }
+
+    /// Drops the batch that came last.
+    pub(super) fn forget_last(&mut self) {
+        if let Some(Some(held)) = self.batches.pop_back() {
+            self.bytes -= held.bytes;
+            self.rows -= held.batch.num_rows();
+        }
     }
 
     /// The values of some columns in the given rows.

@@ -18,8 +18,9 @@ use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_plan::metrics::BaselineMetrics;
 use futures::StreamExt;
 
-use super::columns::{Points, Side};
-use super::gather::{History, OutputColumns, RowRef, slice_bytes};
+use super::columns::Points;
+use super::gather::{History, RowRef, slice_bytes};
+use super::plan::{Plan, reaches};
 use super::ties::Ties;
 
 /// Pending right rows are copied out when the batches that hold them pass this size.
@@ -27,20 +28,6 @@ const HELD_BYTES_MAX: usize = 16 << 20;
 
 /// Candidates are copied out of their batches when these hold this many times more rows.
 const COPIED_ROWS_RATIO: usize = 8;
-
-/// What both ways of joining need to know.
-pub(super) struct Plan {
-    pub(super) left: Side,
-    pub(super) right: Side,
-    pub(super) strict: bool,
-    pub(super) age_max: Option<i64>,
-    /// Per cut, whether equal values fail it.
-    pub(super) cuts_strict: Vec<bool>,
-    pub(super) cut_follows_time: bool,
-    pub(super) tie_columns: Vec<usize>,
-    pub(super) output: OutputColumns,
-    pub(super) batch_rows_max: usize,
-}
 
 /// A running merge; [`Merge::next`] yields the joined batches.
 pub(super) struct Merge {
@@ -253,20 +240,12 @@ impl Matcher {
         self.history.sweep(candidates.iter().copied().chain(current));
         let reading = current.map_or(0, |row| self.history.held(row.batch).batch.num_rows());
         if self.history.rows() - reading > COPIED_ROWS_RATIO * candidates.len() {
-            self.history.copy_out(&mut candidates, &plan.right, &plan.output.right_schema)?;
+            let schema = &plan.output.right_schema;
+            self.history.copy_out(&mut candidates, &plan.right, schema)?;
             self.history.sweep(candidates.iter().copied().chain(current));
             self.candidates.replace(&candidates);
         }
         Ok(())
-    }
-}
-
-/// Whether a right time stands before a left one as the condition asks.
-#[inline]
-pub(super) fn reaches(right_to_left: Ordering, strict: bool) -> bool {
-    match strict {
-        true => right_to_left.is_lt(),
-        false => right_to_left.is_le(),
     }
 }
 
@@ -341,7 +320,7 @@ impl Candidates {
                     _ => rows.iter().rposition(known),
                 };
                 if let Some(place) = place
-                    && plan.cut_follows_time
+                    && plan.cuts_follow_time
                     && same_key(history, rows[place], left, position)
                 {
                     // Later left rows of the key find this row too, or a newer one.

@@ -60,15 +60,17 @@ impl PhysicalCondition {
     }
 
     /// Whether, among left rows of one key in the order of their times, a right row that satisfies
-    /// the only cut keeps satisfying it.
-    pub(super) fn cut_follows_time(&self) -> bool {
-        match self.cuts.as_slice() {
-            [cut] => {
-                cut.left.as_ref() == self.time.left.as_ref()
-                    && cut.operator.forward() == self.time.operator.forward()
-            }
-            _ => false,
-        }
+    /// the cuts keeps satisfying them.
+    pub(super) fn cuts_follow_time(&self) -> bool {
+        self.cuts.iter().all(|cut| {
+            cut.left.as_ref() == self.time.left.as_ref()
+                && cut.operator.forward() == self.time.operator.forward()
+        })
+    }
+
+    /// Whether left rows can be looked up by time.
+    pub(super) fn can_look_up(&self, left: &Schema) -> Result<bool> {
+        Ok(native(&self.time.left.data_type(left)?) && self.cuts_follow_time())
     }
 }
 
