@@ -442,7 +442,6 @@ impl From<&catalog::Error> for Error {
             C::NotFound { kind: Kind::Schema, .. } => state::INVALID_SCHEMA_NAME,
             C::NotFound { kind: Kind::Model, .. } => state::UNDEFINED_OBJECT,
             C::NotFound { .. } => state::UNDEFINED_TABLE,
-            C::NotEmpty { .. } => state::DEPENDENT_OBJECTS,
             C::Conflict { .. } | C::MetadataChanged { .. } => state::SERIALIZATION_FAILURE,
             C::VersionNotFound { .. } | C::TimeNotFound { .. } => state::INVALID_PARAMETER_VALUE,
             C::Corrupt { .. } => state::DATA_CORRUPTED,
@@ -498,7 +497,13 @@ impl From<&ingest::Error> for Error {
 
 impl From<&views::Error> for Error {
     fn from(error: &views::Error) -> Self {
-        let new = Self::new(error.sqlstate(), error.to_string());
+        use views::Error as V;
+        let code = match error {
+            V::AsOfTypes { .. } => state::DATATYPE_MISMATCH,
+            V::UnknownOption { .. } | V::OptionValue { .. } => state::INVALID_PARAMETER_VALUE,
+            _ => state::FEATURE_NOT_SUPPORTED,
+        };
+        let new = Self::new(code, error.to_string());
         match error.hint() {
             Some(hint) => new.with_hint(hint),
             None => new,
@@ -508,7 +513,18 @@ impl From<&views::Error> for Error {
 
 impl From<&udfs::Error> for Error {
     fn from(error: &udfs::Error) -> Self {
-        Self::new(state::INVALID_PARAMETER_VALUE, error.to_string())
+        use udfs::Error as U;
+        let code = match error {
+            U::TooLarge { .. } => state::PROGRAM_LIMIT_EXCEEDED,
+            U::UnsupportedOperators { .. }
+            | U::UnsupportedNode { .. }
+            | U::ExternalData { .. }
+            | U::SparseTensor { .. } => state::FEATURE_NOT_SUPPORTED,
+            U::InputMismatch { .. } | U::OutputMismatch { .. } => state::DATATYPE_MISMATCH,
+            U::ArgumentCount { .. } | U::ArgumentType { .. } => state::UNDEFINED_FUNCTION,
+            _ => state::INVALID_PARAMETER_VALUE,
+        };
+        Self::new(code, error.to_string())
     }
 }
 
