@@ -5,6 +5,7 @@
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
+use crate::decode::RowError;
 use crate::text::ValueError;
 
 /// A result of this crate.
@@ -16,6 +17,17 @@ pub enum Error {
     /// A value outside of any row, for example a parameter.
     #[error(transparent)]
     Value(#[from] ValueError),
+    /// A row of the input that cannot be read.
+    #[error(transparent)]
+    Row(#[from] Box<RowError>),
+    /// An option, or two that do not go together.
+    #[error("{message}")]
+    Option {
+        /// 22023 or 0A000.
+        sqlstate: &'static str,
+        /// What is wrong, in PostgreSQL's words where it has some.
+        message: String,
+    },
     /// The columns' type has no text form here.
     #[error("type {0} has no text form")]
     UnsupportedType(DataType),
@@ -25,4 +37,35 @@ pub enum Error {
     /// A mistake of ours: arrays that do not fit together.
     #[error("could not build the rows")]
     Arrow(#[from] ArrowError),
+}
+
+impl Error {
+    /// The SQLSTATE.
+    pub fn sqlstate(&self) -> &'static str {
+        match self {
+            Self::Value(error) => error.sqlstate(),
+            Self::Row(error) => error.reason().sqlstate(),
+            Self::Option { sqlstate, .. } => sqlstate,
+            Self::UnsupportedType(_) | Self::UnknownType(_) => "0A000",
+            Self::Arrow(_) => "XX000",
+        }
+    }
+
+    /// A sentence that says more.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::Value(error) => error.detail().map(str::to_owned),
+            Self::Row(error) => error.reason().detail().map(str::to_owned),
+            _ => None,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Value(error) => error.hint().map(str::to_owned),
+            Self::Row(error) => error.reason().hint().map(str::to_owned),
+            _ => None,
+        }
+    }
 }

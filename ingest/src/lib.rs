@@ -7,7 +7,10 @@
 //!
 //! Never: a plan or a statement; `sql` makes those. Never a look at the clock: times are given.
 
+pub mod decode;
+mod dialect;
 pub mod error;
 pub mod text;
 
+pub use dialect::{Dialect, DialectOptions};
 pub use error::{Error, Result};

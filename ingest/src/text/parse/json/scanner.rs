@@ -301,28 +301,28 @@ fn ended() -> ValueError {
 }
 
 /// Appends the characters that the inside of a checked string stands for.
-pub(crate) fn unescape(inside: &str, out: &mut Vec<u8>) -> Result<()> {
+pub(crate) fn unescape(inside: &str, out: &mut String) -> Result<()> {
     let mut rest = inside;
     while let Some(at) = rest.find('\\') {
-        out.extend_from_slice(&rest.as_bytes()[..at]);
+        out.push_str(&rest[..at]);
         let escape = rest.as_bytes()[at + 1];
         let mut length = 2;
         match escape {
-            b'b' => out.push(8),
-            b'f' => out.push(12),
-            b'n' => out.push(b'\n'),
-            b'r' => out.push(b'\r'),
-            b't' => out.push(b'\t'),
+            b'b' => out.push('\u{8}'),
+            b'f' => out.push('\u{c}'),
+            b'n' => out.push('\n'),
+            b'r' => out.push('\r'),
+            b't' => out.push('\t'),
             b'u' => {
                 let (character, consumed) = unicode(&rest[at..])?;
-                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                out.push(character);
                 length = consumed;
             }
-            itself => out.push(itself),
+            itself => out.push(char::from(itself)),
         }
         rest = &rest[at + length..];
     }
-    out.extend_from_slice(rest.as_bytes());
+    out.push_str(rest);
     Ok(())
 }
 
