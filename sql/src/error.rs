@@ -474,24 +474,15 @@ impl From<&ingest::Error> for Error {
     fn from(error: &ingest::Error) -> Self {
         use ingest::Error as I;
         match error {
-            I::Value(value) => {
-                let mut new = Self::new(value.sqlstate(), value.message());
-                if let Some(detail) = value.detail() {
-                    new = new.with_detail(detail);
-                }
-                match value.hint() {
-                    Some(hint) => new.with_hint(hint),
-                    None => new,
-                }
-            }
-            I::NotNull { .. } => Self::new(state::NOT_NULL_VIOLATION, error.to_string()),
-            I::Check { .. } => Self::new(state::CHECK_VIOLATION, error.to_string()),
-            I::Rows(source) => from_datafusion(source),
-            I::Arrow(source) => from_arrow(source),
-            I::Catalog(source) => source.as_ref().into(),
-            I::UnsupportedType(_) => Self::unsupported(error.to_string()),
-            _ => Self::internal(error.to_string()),
+            I::Rows(source) => return from_datafusion(source),
+            I::Arrow(source) => return from_arrow(source),
+            I::Catalog(source) => return source.as_ref().into(),
+            _ => {}
         }
+        let mut new = Self::new(error.sqlstate(), error.to_string());
+        new.0.detail = error.detail();
+        new.0.hint = error.hint();
+        new
     }
 }
 
