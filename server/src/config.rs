@@ -85,6 +85,9 @@ struct Options {
         default_missing_value = "true"
     )]
     demo: Option<bool>,
+    /// Folder of the sample project [default: ./clients/demo]
+    #[arg(long, value_name = "PATH", env = "TARN_DEMO_DIR")]
+    demo_dir: Option<PathBuf>,
     /// Memory for queries, in MiB [default: half of the machine's]
     #[arg(long, value_name = "MIB", env = "TARN_MEMORY_LIMIT_MIB")]
     memory_limit_mib: Option<u64>,
@@ -129,7 +132,8 @@ pub(crate) struct Config {
     pub(crate) pg: SocketAddr,
     pub(crate) flight: SocketAddr,
     pub(crate) http: SocketAddr,
-    pub(crate) demo: bool,
+    /// The folder of the sample project, where it is to be loaded.
+    pub(crate) demo_dir: Option<PathBuf>,
     pub(crate) message_bytes_max: usize,
     pub(crate) connections_max: u64,
     pub(crate) unauthenticated_connections_max: u64,
@@ -160,6 +164,7 @@ impl Options {
             flight: self.flight.or(other.flight),
             http: self.http.or(other.http),
             demo: self.demo.or(other.demo),
+            demo_dir: self.demo_dir.or(other.demo_dir),
             memory_limit_mib: self.memory_limit_mib.or(other.memory_limit_mib),
             spill_dir: self.spill_dir.or(other.spill_dir),
             spill_limit_mib: self.spill_limit_mib.or(other.spill_limit_mib),
@@ -182,6 +187,7 @@ impl Options {
     /// These, and where they say nothing, the defaults.
     fn config(self) -> Result<Config> {
         let engine = self.engine()?;
+        let demo_dir = self.demo_dir.unwrap_or_else(|| PathBuf::from("./clients/demo"));
         let connections_max = self.connections_max.unwrap_or(500);
         at_least_one("connections_max", connections_max)?;
         let unauthenticated_connections_max = self.unauthenticated_connections_max.unwrap_or(1_000);
@@ -200,7 +206,7 @@ impl Options {
             pg: self.pg.map_or_else(|| loopback(5433), Into::into),
             flight: self.flight.map_or_else(|| loopback(50051), Into::into),
             http: self.http.map_or_else(|| loopback(8080), Into::into),
-            demo: self.demo.unwrap_or(false),
+            demo_dir: self.demo.unwrap_or(false).then_some(demo_dir),
             message_bytes_max,
             connections_max,
             unauthenticated_connections_max,

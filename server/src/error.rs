@@ -39,6 +39,12 @@ pub(crate) enum Error {
     /// The warehouse could not be opened.
     #[error("could not open the warehouse \"{warehouse}\": {source}")]
     Warehouse { warehouse: String, source: sql::Error },
+    /// A file of the sample project is not there or cannot be read.
+    #[error("could not read the sample project's \"{}\": {source}", path.display())]
+    DemoFile { path: PathBuf, source: io::Error },
+    /// A statement of the sample project went wrong.
+    #[error("could not load the sample project: {}: {source}", path.display())]
+    Demo { path: PathBuf, source: sql::Error },
     /// A part of the process that should run until the end stopped.
     #[error("could not run the server: {0}")]
     Io(#[from] io::Error),

@@ -11,6 +11,7 @@
 
 mod auth;
 mod config;
+mod demo;
 mod error;
 mod health;
 mod metrics;
@@ -18,7 +19,7 @@ mod pg;
 mod shutdown;
 mod start;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -53,7 +54,11 @@ fn run(config: Config) -> Result<()> {
         value: config.log.clone(),
         reason: "it takes a level such as info, or a list such as info,sql=debug",
     })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
     let metrics = Arc::new(Metrics::default());
     metrics.count_panics();
     let runtime = tokio::runtime::Builder::new_multi_thread()

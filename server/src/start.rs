@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth;
 use crate::config::Config;
+use crate::demo::Demo;
 use crate::error::{Error, Result};
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -21,7 +22,7 @@ use crate::pg;
 use crate::shutdown::Shutdown;
 
 /// Runs the server until it is told to stop, and has drained.
-pub(crate) async fn run(config: Config, metrics: Arc<Metrics>) -> Result<()> {
+pub(crate) async fn run(mut config: Config, metrics: Arc<Metrics>) -> Result<()> {
     let mut signals = Signals::listen()?;
     let (pg, http) = (listen("postgres", config.pg)?, listen("http", config.http)?);
     auth::check_listener("flight", config.flight)?;
@@ -32,16 +33,25 @@ pub(crate) async fn run(config: Config, metrics: Arc<Metrics>) -> Result<()> {
     let health = Health::new(Arc::clone(&metrics), ready.clone(), shutdown.stop.clone());
     let health = tokio::spawn(health.serve(http));
 
+    let demo = config.demo_dir.as_deref().map(Demo::find).transpose()?;
+    // The sample project's own files are the only ones that it may read.
+    config.engine.locations.extend(demo.as_ref().map(Demo::location));
     let warehouse = config.engine.warehouse.clone();
     let engine = Box::pin(Engine::open(config.engine.clone()))
         .await
         .map_err(|source| Error::Warehouse { warehouse, source })?;
+    if let Some(demo) = &demo {
+        Box::pin(demo.load(&engine)).await?;
+    }
     let limits = limits(&config);
     let server = pg::Server::new(Arc::clone(&engine), metrics, limits, shutdown.clone());
     let accepting = tokio::spawn(server.serve(pg));
 
     ready.cancel();
     announce(&[("postgres", pg_address), ("http", http_address)])?;
+    if demo.is_some() {
+        Demo::suggest(pg_address)?;
+    }
     signals.next().await;
     drain(&shutdown, config.drain_timeout, &mut signals).await;
     // The accept loop ends by itself as soon as the drain begins; a failure of its task is logged

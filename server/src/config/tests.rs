@@ -31,7 +31,7 @@ fn without_any_word_the_defaults_hold() {
     assert_eq!(config.engine.warehouse, "./warehouse");
     assert_eq!(config.drain_timeout, Duration::from_secs(30));
     assert!(config.engine.memory_limit_bytes >= 1 << 20);
-    assert!(!config.demo);
+    assert_eq!(config.demo_dir, None);
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
     assert_eq!(config.flight.port(), 50051);
     assert_eq!(config.engine.locations, ["/data"]);
     assert_eq!(config.engine.memory_limit_bytes, 64 << 20);
-    assert!(config.demo);
+    assert_eq!(config.demo_dir, Some(PathBuf::from("./clients/demo")));
 }
 
 #[test]

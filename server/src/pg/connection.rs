@@ -17,6 +17,7 @@ use sql::{Session, TransactionStatus};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::extended::{Portal, PreparedStatement};
+use super::frame::Frame;
 use super::message::{Malformed, Message};
 use super::reply::{Readiness, Severity};
 use super::wire::{Trouble, Wire};
@@ -85,17 +86,13 @@ where
     }
 
     async fn wait(&mut self) -> Result<Waited, Trouble> {
-        let status = self.session.transaction_status();
-        let at_rest = status == TransactionStatus::Idle && !self.in_batch;
-        let (patience, impatience) = self.idle_limit(status);
-        let frame = tokio::select! {
-            biased;
-            frame = self.wire.reader.frame() => frame?,
-            () = self.shutdown.kill.cancelled() => return Err(Trouble::shutdown()),
-            () = self.shutdown.stop.cancelled(), if at_rest => return Err(Trouble::shutdown()),
-            () = after(patience) => return Err(impatience),
+        let frame = match self.wire.reader.buffered_frame()? {
+            Some(frame) => frame,
+            None => match self.wait_for_frame().await? {
+                Some(frame) => frame,
+                None => return Ok(Waited::Left),
+            },
         };
-        let Some(frame) = frame else { return Ok(Waited::Left) };
         let tag = frame.tag;
         match Message::decode(frame) {
             Ok(message) => Ok(Waited::Message(message)),
@@ -105,6 +102,19 @@ where
             Err(Malformed::UnknownTag(tag)) => {
                 Err(Trouble::fatal("08P01", format!("invalid frontend message type {tag}")))
             }
+        }
+    }
+
+    async fn wait_for_frame(&mut self) -> Result<Option<Frame>, Trouble> {
+        let status = self.session.transaction_status();
+        let at_rest = status == TransactionStatus::Idle && !self.in_batch;
+        let (patience, impatience) = self.idle_limit(status);
+        tokio::select! {
+            biased;
+            frame = self.wire.reader.frame() => Ok(frame?),
+            () = self.shutdown.kill.cancelled() => Err(Trouble::shutdown()),
+            () = self.shutdown.stop.cancelled(), if at_rest => Err(Trouble::shutdown()),
+            () = after(patience) => Err(impatience),
         }
     }
 

@@ -14,6 +14,8 @@ const UNAUTHENTICATED_BYTES_MAX: usize = 64 << 10;
 /// What one read asks for at first; it doubles while reads come back full.
 const READ_BYTES_MIN: usize = 4 << 10;
 const READ_BYTES_MAX: usize = 256 << 10;
+/// What a read asks for when nothing is there yet: an idle client holds no more than this.
+const IDLE_READ_BYTES_MAX: usize = 16 << 10;
 /// How much of a pipelining client is taken in while a statement of it still runs.
 const AHEAD_BYTES_MAX: usize = 64 << 10;
 
@@ -150,20 +152,18 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     }
 
     async fn fill(&mut self) -> io::Result<usize> {
-        if self.buffer.is_empty() {
-            // An idle client keeps no large buffer.
+        let idle = self.buffer.is_empty();
+        let asked = if idle { self.read_bytes.min(IDLE_READ_BYTES_MAX) } else { self.read_bytes };
+        if idle && self.buffer.capacity() > IDLE_READ_BYTES_MAX {
             self.buffer = BytesMut::new();
         }
-        let (before, asked) = (self.buffer.len(), self.read_bytes);
         self.buffer.reserve(asked);
         let read = (&mut self.input).take(asked as u64).read_buf(&mut self.buffer).await?;
-        self.read_bytes = if read == asked {
-            (asked * 2).min(READ_BYTES_MAX)
-        } else if before == 0 && read < READ_BYTES_MIN {
-            READ_BYTES_MIN
-        } else {
-            asked
-        };
+        if read == asked {
+            self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
+        } else if idle && read < READ_BYTES_MIN {
+            self.read_bytes = READ_BYTES_MIN;
+        }
         Ok(read)
     }
 

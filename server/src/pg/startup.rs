@@ -160,6 +160,10 @@ fn session_start(mut parameters: BTreeMap<String, String>) -> Result<SessionStar
         .transpose()?
         .unwrap_or_default();
     parameters.retain(|name, _| !name.starts_with("_pq_."));
+    if let Some(encoding) = parameters.get_mut("client_encoding") {
+        // PostgreSQL reads only the letters and digits of an encoding's name; asyncpg quotes it.
+        *encoding = encoding.trim_matches('\'').to_owned();
+    }
     options.extend(parameters);
     Ok(SessionStart {
         database: database.unwrap_or_else(|| user.clone()),
