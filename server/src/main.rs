@@ -22,6 +22,7 @@ mod start;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
@@ -35,6 +36,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Plans of deeply nested statements recurse.
 const THREAD_STACK_BYTES: usize = 8 << 20;
+
+/// How long the process waits at its end for threads that do not notice that they should stop.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
     let Command::Serve(serve) = CommandLine::parse().command;
@@ -67,5 +71,8 @@ fn run(config: Config) -> Result<()> {
         .thread_name("tarn")
         .enable_all()
         .build()?;
-    runtime.block_on(start::run(config, metrics))
+    let ran = runtime.block_on(start::run(config, metrics));
+    // What still computes was told to stop and has nobody to compute for.
+    runtime.shutdown_timeout(SHUTDOWN_PATIENCE);
+    ran
 }
