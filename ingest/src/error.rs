@@ -1,0 +1,74 @@
+//! What can go wrong on the way from outside bytes to rows and back.
+//!
+//! Never: the name of the table; whoever knows the statement adds it.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+
+use crate::text::ValueError;
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why bytes did not become rows, or rows bytes.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A value outside of any row, for example a parameter.
+    #[error(transparent)]
+    Value(#[from] ValueError),
+    /// The columns' type has no text form here.
+    #[error("type {0} has no text form")]
+    UnsupportedType(DataType),
+    /// Field metadata names a type that this version does not know.
+    #[error("type \"{0}\" is not known")]
+    UnknownType(String),
+    /// A NULL where the column refuses it.
+    #[error(
+        "null value in column \"{column}\" of relation \"{table}\" violates not-null constraint"
+    )]
+    NotNull {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// A row for which a CHECK is false.
+    #[error("new row for relation \"{table}\" violates check constraint \"{constraint}\"")]
+    Check {
+        /// The table.
+        table: String,
+        /// The constraint.
+        constraint: String,
+    },
+    /// A mistake of ours: rows with another number of columns than the table.
+    #[error("rows for table \"{table}\" have {found} columns instead of {expected}")]
+    Shape {
+        /// The table.
+        table: String,
+        /// Columns of the table.
+        expected: usize,
+        /// Columns of the rows.
+        found: usize,
+    },
+    /// The rows could not be produced.
+    #[error("could not read the rows")]
+    Rows(#[from] DataFusionError),
+    /// The table could not be written; shared by all statements of a group.
+    #[error(transparent)]
+    Catalog(Arc<catalog::Error>),
+    /// The server stops; whether the commit landed is in the table's log.
+    #[error("could not learn whether the rows were committed: the server is stopping")]
+    WriterStopped,
+    /// A mistake of ours: arrays that do not fit together.
+    #[error("could not build the rows")]
+    Arrow(#[from] ArrowError),
+}
+
+impl From<Error> for DataFusionError {
+    fn from(error: Error) -> Self {
+        Self::External(Box::new(error))
+    }
+}
