@@ -42,7 +42,9 @@ fn pytest(python: &Path, file: &str) -> Result<Completion, Failed> {
     command.current_dir(repository().join("tests/python"));
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     command.env("TARN_PG", server.pg().to_string());
-    command.env("TARN_FLIGHT", server.flight().to_string());
+    if let Some(flight) = server.flight_if_any() {
+        command.env("TARN_FLIGHT", flight.to_string());
+    }
     command.env("TARN_PROCESS", server.process_id().to_string());
     command.env("TARN_WAREHOUSE", server.warehouse());
     command.env("TARN_FILES", server.files());

@@ -5,7 +5,7 @@
 //! - `skipif flight`, `skipif pg`: what one protocol cannot carry.
 //! - a file whose first lines hold `# tarn only` is not shown to PostgreSQL.
 //! - errors are expected as `SQLSTATE: message`.
-//! - with `control substitution on`, `$FILES` is a folder that SQL may use and `$DATA` is `tests/data`
+//! - with `control substitution on`, `$MADE` is a free schema name, `$FILES` a folder that SQL may use and `$DATA` is `tests/data`
 //!   copied there.
 
 use std::fs;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use libtest_mimic::{Completion, Failed, Trial};
 use sqllogictest::{AsyncDB, MakeConnection, Runner};
-use tests::{FlightDatabase, PgDatabase, SqlError, components, repository};
+use tests::{FlightDatabase, PgDatabase, SqlError, TestServer, components, repository};
 
 use crate::shared::Shared;
 use crate::{run, skipped};
@@ -72,9 +72,10 @@ fn one(shared: &Arc<Shared>, file: PathBuf, through: Through) -> Trial {
             let address = shared.oracle().map_err(Failed::from)?;
             return run(on_postgresql(address, &file, &schema));
         }
-        let (pg, flight, folder) = shared.tarn(|tarn| (tarn.pg(), tarn.flight(), tarn.files()));
+        let (pg, folder) = shared.tarn(|tarn| (tarn.pg(), tarn.files()));
+        let flight = (through == Through::Flight).then(|| shared.tarn(TestServer::flight));
         let folder = copy_data(&folder.join(&schema));
-        run(on_tarn(through, pg, flight, &file, &schema, &folder))
+        run(on_tarn(pg, flight, &file, &schema, &folder))
     })
 }
 
@@ -83,15 +84,16 @@ fn copy_data(folder: &Path) -> PathBuf {
     fs::create_dir_all(folder).unwrap();
     for entry in fs::read_dir(repository().join("tests/data")).unwrap() {
         let path = entry.unwrap().path();
-        fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+        if path.is_file() {
+            fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+        }
     }
     folder.to_path_buf()
 }
 
 async fn on_tarn(
-    through: Through,
     pg: SocketAddr,
-    flight: SocketAddr,
+    flight: Option<SocketAddr>,
     file: &Path,
     schema: &str,
     folder: &Path,
@@ -99,22 +101,22 @@ async fn on_tarn(
     let mut setup = PgDatabase::connect(pg).await?;
     setup.run(&format!("CREATE SCHEMA {schema}")).await?;
     let path = format!("SET search_path = {schema}, public");
-    match through {
-        Through::Flight => {
+    match flight {
+        Some(flight) => {
             let runner = Runner::new(|| async {
                 let mut database = FlightDatabase::connect(flight).await?;
                 database.run(&path).await?;
                 Ok(database)
             });
-            records(runner, file, folder, &[]).await
+            records(runner, file, schema, folder, &[]).await
         }
-        _ => {
+        None => {
             let runner = Runner::new(|| async {
                 let mut database = PgDatabase::connect(pg).await?;
                 database.run(&path).await?;
                 Ok(database)
             });
-            records(runner, file, folder, &[]).await
+            records(runner, file, schema, folder, &[]).await
         }
     }
 }
@@ -136,12 +138,13 @@ async fn on_postgresql(
         database.run(&path).await?;
         Ok(database)
     });
-    records(runner, file, &data, &["postgresql"]).await
+    records(runner, file, schema, &data, &["postgresql"]).await
 }
 
 async fn records<D, M>(
     mut runner: Runner<D, M>,
     file: &Path,
+    schema: &str,
     folder: &Path,
     labels: &[&str],
 ) -> Result<Completion, Failed>
@@ -153,6 +156,7 @@ where
         runner.add_label(label);
     }
     let folder = folder.to_string_lossy().into_owned();
+    runner.set_var("MADE".to_owned(), format!("{schema}_made"));
     runner.set_var("FILES".to_owned(), folder.clone());
     runner.set_var("DATA".to_owned(), folder);
     runner.run_file_async(file).await.map_err(|error| Failed::from(error.to_string()))?;

@@ -187,7 +187,8 @@ fn statements_have_page_and_tests() -> Vec<String> {
     let tests = stems("tests/slt", "slt");
     let pages = stems("docs/sql", "md");
     let mut broken = Vec::new();
-    for statement in &statements {
+    // Flight's bulk ingest is no SQL: the Python clients test it.
+    for statement in statements.iter().filter(|name| *name != "ingest") {
         if !tests.contains(statement) {
             broken.push(format!("tests/slt/{statement}.slt is missing"));
         }

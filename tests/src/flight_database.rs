@@ -16,8 +16,18 @@ use crate::pg_database::{SqlError, shown};
 use crate::render;
 
 /// Statements that answer with rows begin with one of these; all others are updates.
-const WITH_ROWS: [&str; 8] =
-    ["select", "with", "values", "table", "show", "describe", "explain", "("];
+const WITH_ROWS: [&str; 10] = [
+    "select",
+    "with",
+    "values",
+    "table",
+    "show",
+    "describe",
+    "explain",
+    "fetch",
+    "execute get",
+    "(",
+];
 
 /// One session: the handshake's token names it.
 pub struct FlightDatabase {

@@ -40,8 +40,7 @@ pub struct TestServer {
 struct Running {
     child: Child,
     pg: SocketAddr,
-    flight: SocketAddr,
-    http: SocketAddr,
+    flight: Option<SocketAddr>,
 }
 
 impl TestServer {
@@ -91,8 +90,8 @@ impl TestServer {
             let path = binary();
             std::panic::panic_any(format!("could not start {}: {error}", path.display()))
         });
-        let (pg, flight, http) = addresses(&mut child, &log);
-        self.running = Some(Running { child, pg, flight, http });
+        let (pg, flight) = addresses(&mut child, &log);
+        self.running = Some(Running { child, pg, flight });
     }
 
     /// SIGKILL: no destructor runs, nothing is flushed.
@@ -129,13 +128,13 @@ impl TestServer {
     /// Where it listens for Flight SQL clients.
     #[must_use]
     pub fn flight(&self) -> SocketAddr {
-        self.now().flight
+        self.now().flight.expect("the server announced no address for Flight SQL")
     }
 
-    /// Where it answers `/readyz`.
+    /// The same, where a test can do without it.
     #[must_use]
-    pub fn http(&self) -> SocketAddr {
-        self.now().http
+    pub fn flight_if_any(&self) -> Option<SocketAddr> {
+        self.now().flight
     }
 
     /// The process id, for memory measurements.
@@ -180,16 +179,15 @@ impl Drop for TestServer {
     }
 }
 
-/// Waits until the server has printed its three addresses and accepts connections on them.
-fn addresses(child: &mut Child, log: &Path) -> (SocketAddr, SocketAddr, SocketAddr) {
+/// Waits until the server has printed its addresses and says that it is ready.
+fn addresses(child: &mut Child, log: &Path) -> (SocketAddr, Option<SocketAddr>) {
     let deadline = Instant::now() + WAIT_MAX;
     loop {
         let text = fs::read_to_string(log).unwrap_or_default();
-        let found = ["postgres", "flight", "http"].map(|listener| address(&text, listener));
-        if let [Some(pg), Some(flight), Some(http)] = found
-            && ready(http)
+        if let Some(pg) = address(&text, "postgres")
+            && address(&text, "http").is_some_and(ready)
         {
-            return (pg, flight, http);
+            return (pg, address(&text, "flight"));
         }
         let ended = child.try_wait().expect("the child is ours");
         let late = Instant::now() > deadline;
