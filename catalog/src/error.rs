@@ -125,6 +125,15 @@ pub enum Error {
         reason: String,
     },
 
+    /// A NULL where the table allows none.
+    #[error("null value in column \"{column}\" of {object} violates its not-null constraint")]
+    NotNull {
+        /// The table.
+        object: String,
+        /// The column.
+        column: String,
+    },
+
     /// The store did not say whether a commit landed, and could not be asked. It is in the table
     /// once or not at all; committing again with the same operation id finds out.
     #[error("could not learn whether the commit to {object} was stored")]
