@@ -32,9 +32,10 @@ pub enum Error {
         name: String,
     },
 
-    /// A schema cannot go while entries stand in it.
-    #[error("cannot drop schema \"{schema}\": \"{entry}\" is in it")]
-    NotEmpty {
+    /// An entry would stand in a schema that is not there: it was never created, or the change drops
+    /// it and leaves the entry behind.
+    #[error("schema \"{schema}\" of \"{entry}\" would not exist")]
+    MissingSchema {
         /// The schema.
         schema: String,
         /// One of the entries in it.

@@ -74,6 +74,15 @@ impl Log {
         Ok(Some(LogEntry { version, actions, modified_micros }))
     }
 
+    /// An object that has to be there.
+    pub(crate) async fn read_object(&self, path: &Path) -> Result<Bytes> {
+        let found = self.get(path).await?;
+        found.map(|(bytes, _)| bytes).ok_or_else(|| Error::Corrupt {
+            path: path.to_string(),
+            reason: "it is missing".to_owned(),
+        })
+    }
+
     /// An object and its time, `None` if there is none; asks again when the store fails.
     async fn get(&self, path: &Path) -> Result<Option<(Bytes, i64)>> {
         let mut pause = FIRST_PAUSE;
@@ -185,6 +194,3 @@ pub(crate) fn encode(actions: &[Action]) -> Result<Bytes> {
     }
     Ok(bytes.into())
 }
-
-#[cfg(test)]
-mod tests;

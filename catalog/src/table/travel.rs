@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use futures::{StreamExt, TryStreamExt, stream};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
 use super::data_file::DataFile;
@@ -81,6 +83,18 @@ impl LakeTable {
             .try_filter_map(|entry| std::future::ready(Ok(entry.map(record))))
             .try_collect()
             .await
+    }
+
+    /// All rows of one file, as it stores them. For small tables of the server's own.
+    pub(crate) async fn read_file(&self, file: &DataFile) -> Result<Vec<RecordBatch>> {
+        let path = self.location.path.clone().join(file.path());
+        let bytes = self.log.read_object(&path).await?;
+        let corrupt = |reason: String| Error::Corrupt { path: path.to_string(), reason };
+        ParquetRecordBatchReaderBuilder::try_new(bytes)
+            .and_then(ParquetRecordBatchReaderBuilder::build)
+            .map_err(|error| corrupt(error.to_string()))?
+            .collect::<Result<_, _>>()
+            .map_err(|error| corrupt(error.to_string()))
     }
 
     async fn committed_at(&self, version: i64) -> Result<i64> {

@@ -50,8 +50,18 @@ impl LakeTable {
         match files.write_all(rows).await {
             Ok(()) => Ok(files.done),
             Err(error) => {
-                files.abandon().await;
+                self.delete_files(&files.done).await;
                 Err(error)
+            }
+        }
+    }
+
+    /// Removes files that no version names and none will. Those that stay are swept later.
+    pub(crate) async fn delete_files(&self, files: &[Add]) {
+        for add in files {
+            let path = self.location.path.clone().join(add.path.as_str());
+            if let Err(error) = self.location.store.delete(&path).await {
+                tracing::debug!(%path, %error, "could not remove an unused file");
             }
         }
     }
@@ -123,7 +133,8 @@ impl<'a> Files<'a> {
                 self.write_batch(&batch).await?;
             }
         }
-        while let Some(partition) = self.open.keys().next().cloned() {
+        let open: Vec<Partition> = self.open.keys().cloned().collect();
+        for partition in open {
             self.finish(&partition).await?;
         }
         Ok(())
@@ -217,8 +228,11 @@ impl<'a> Files<'a> {
     }
 
     async fn finish_largest(&mut self) -> Result<()> {
-        let largest = self.open.iter().max_by_key(|(_, writer)| writer.memory_bytes());
-        match largest.map(|(partition, _)| partition.clone()) {
+        let largest = {
+            let largest = self.open.iter().max_by_key(|(_, writer)| writer.memory_bytes());
+            largest.map(|(partition, _)| partition.clone())
+        };
+        match largest {
             Some(partition) => self.finish(&partition).await,
             None => Ok(()),
         }
@@ -241,16 +255,6 @@ impl<'a> Files<'a> {
             ..Add::default()
         });
         Ok(())
-    }
-
-    /// Removes what was written; files that stay are unnamed and swept later.
-    async fn abandon(self) {
-        for add in self.done {
-            let path = self.table.location.path.clone().join(add.path);
-            if let Err(error) = self.table.location.store.delete(&path).await {
-                tracing::debug!(%path, %error, "could not remove an unused file");
-            }
-        }
     }
 
     fn rows_failed(&self, error: impl Into<DataFusionError>) -> Error {
