@@ -11,5 +11,4 @@
 mod error;
 pub mod point_in_time;
 
-
 pub use error::{Error, Result};

@@ -181,7 +181,8 @@ impl ConditionReader<'_> {
         };
         self.check(&first, MATCH)?;
         let Some(time) = self.comparison(&first) else {
-            let reason = "it must begin with a comparison (>=, >, <=, <) of a left with a right time";
+            let reason =
+                "it must begin with a comparison (>=, >, <=, <) of a left with a right time";
             return Err(form(&place(&first, MATCH), reason, MATCH_HINT));
         };
         let (mut tolerance, mut cuts) = (None, Vec::new());
@@ -227,7 +228,9 @@ impl ConditionReader<'_> {
         let operator = MatchOperator::new(*op)?;
         let (first, second) = (left.as_ref().clone(), right.as_ref().clone());
         match (self.reads(left), self.reads(right)) {
-            (Reads::Left, Reads::Right) => Some(Comparison { left: first, operator, right: second }),
+            (Reads::Left, Reads::Right) => {
+                Some(Comparison { left: first, operator, right: second })
+            }
             (Reads::Right, Reads::Left) => {
                 Some(Comparison { left: second, operator: operator.swap(), right: first })
             }
@@ -315,7 +318,11 @@ pub(super) fn using_pair(name: &str, left: &DFSchema, right: &DFSchema) -> Resul
     Ok((column(left, "left")?, column(right, "right")?))
 }
 
-pub(super) fn form(part: &str, reason: &'static str, hint: &'static str) -> datafusion::error::DataFusionError {
+pub(super) fn form(
+    part: &str,
+    reason: &'static str,
+    hint: &'static str,
+) -> datafusion::error::DataFusionError {
     Error::AsOfForm { part: part.to_owned(), reason, hint }.into()
 }
 

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::new_empty_array;
 use datafusion::arrow::array::make_comparator;
+use datafusion::arrow::array::new_empty_array;
 use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
@@ -161,7 +161,8 @@ fn tie_columns(
             match make_comparator(&empty, &empty, SortOptions::default()) {
                 Ok(_) => Ok(index),
                 Err(_) => {
-                    let part = format!("column \"{}\" ({})", field.name(), type_name(field.data_type()));
+                    let part =
+                        format!("column \"{}\" ({})", field.name(), type_name(field.data_type()));
                     let reason = "its type has no order to decide between right rows of equal time";
                     Err(form(&part, reason, "Select the columns to join in a subquery."))
                 }

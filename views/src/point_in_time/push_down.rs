@@ -85,8 +85,7 @@ fn reads_left_only(conjunct: &Expr, join: &AsOfJoinNode) -> bool {
 
 /// A subquery may read right columns that `column_refs` does not see.
 fn contains_subquery(expression: &Expr) -> bool {
-    let subquery = |e: &Expr| {
-        Ok(matches!(e, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_)))
-    };
+    let subquery =
+        |e: &Expr| Ok(matches!(e, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_)));
     expression.exists(subquery).unwrap_or(true)
 }

@@ -62,7 +62,9 @@ fn hint(left: &DataType, right: &DataType) -> &'static str {
         (Family::Temporal, Family::Temporal) => {
             "Cast one side, for example with AT TIME ZONE 'UTC'."
         }
-        (Family::Text, Family::Text) => "ASOF JOIN orders dates, timestamps and numbers: cast both.",
+        (Family::Text, Family::Text) => {
+            "ASOF JOIN orders dates, timestamps and numbers: cast both."
+        }
         _ => "Cast one side to the type of the other.",
     }
 }
