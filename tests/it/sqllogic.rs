@@ -159,6 +159,12 @@ where
     runner.set_var("MADE".to_owned(), format!("{schema}_made"));
     runner.set_var("FILES".to_owned(), folder.clone());
     runner.set_var("DATA".to_owned(), folder);
-    runner.run_file_async(file).await.map_err(|error| Failed::from(error.to_string()))?;
-    Ok(Completion::Completed)
+    // Every record runs, so that one run shows all that is wrong in a file.
+    let mut wrong = Vec::new();
+    for record in sqllogictest::parse_file(file).map_err(|error| error.to_string())? {
+        if let Err(error) = runner.run_async(record).await {
+            wrong.push(error.to_string());
+        }
+    }
+    if wrong.is_empty() { Ok(Completion::Completed) } else { Err(wrong.join("\n").into()) }
 }
