@@ -147,7 +147,7 @@ where
             _ if self.skipping => return Ok(()),
             // What is left of a COPY that ended with an error.
             Message::CopyData(_) | Message::CopyDone | Message::CopyFail(_) => return Ok(()),
-            Message::Query(text) => return self.query(text).await,
+            Message::Query(text) => return self.query(&text).await,
             Message::FunctionCall => {
                 let report = Report::new("0A000", "function calls by message are not supported");
                 self.report(Severity::Error, &report.with_hint("Call the function in a SELECT."));
@@ -169,9 +169,9 @@ where
         }
     }
 
-    async fn query(&mut self, text: String) -> Result<(), Trouble> {
+    async fn query(&mut self, text: &str) -> Result<(), Trouble> {
         self.wire.begin();
-        let done = self.simple(&text).await;
+        let done = self.simple(text).await;
         self.wire.end();
         match done {
             Err(Trouble::Statement(report)) => self.statement_failed(&report),

@@ -69,10 +69,8 @@ where
                 }
                 self.wire.replies.close_complete();
             }
-            other => {
-                let message = format!("unexpected message {other:?}");
-                return Err(Trouble::fatal("08P01", message));
-            }
+            // The connection has answered all others itself.
+            _ => return Err(Trouble::fatal("08P01", "unexpected message")),
         }
         if self.wire.replies.full() {
             // A pipeline of many small statements must not pile up its answers.

@@ -142,7 +142,7 @@ struct Explosive<W> {
     armed: bool,
 }
 
-impl<W: AsyncWrite + Unpin> AsyncWrite for Explosive<W> {
+impl<W: AsyncWrite + Unpin + Send> AsyncWrite for Explosive<W> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
