@@ -8,6 +8,7 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
+use crate::decode::RowError;
 use crate::text::ValueError;
 
 /// A result of this crate.
@@ -19,6 +20,17 @@ pub enum Error {
     /// A value outside of any row, for example a parameter.
     #[error(transparent)]
     Value(#[from] ValueError),
+    /// A row of the input that cannot be read.
+    #[error(transparent)]
+    Row(#[from] Box<RowError>),
+    /// An option, or two that do not go together.
+    #[error("{message}")]
+    Option {
+        /// 22023 or 0A000.
+        sqlstate: &'static str,
+        /// What is wrong, in PostgreSQL's words where it has some.
+        message: String,
+    },
     /// The columns' type has no text form here.
     #[error("type {0} has no text form")]
     UnsupportedType(DataType),
@@ -26,9 +38,7 @@ pub enum Error {
     #[error("type \"{0}\" is not known")]
     UnknownType(String),
     /// A NULL where the column refuses it.
-    #[error(
-        "null value in column \"{column}\" of relation \"{table}\" violates not-null constraint"
-    )]
+    #[error("null value in column \"{column}\" of relation \"{table}\" violates not-null constraint")]
     NotNull {
         /// The table.
         table: String,
@@ -65,6 +75,41 @@ pub enum Error {
     /// A mistake of ours: arrays that do not fit together.
     #[error("could not build the rows")]
     Arrow(#[from] ArrowError),
+}
+
+impl Error {
+    /// The SQLSTATE.
+    pub fn sqlstate(&self) -> &'static str {
+        match self {
+            Self::Value(error) => error.sqlstate(),
+            Self::Row(error) => error.reason().sqlstate(),
+            Self::Option { sqlstate, .. } => sqlstate,
+            Self::UnsupportedType(_) | Self::UnknownType(_) => "0A000",
+            Self::NotNull { .. } => "23502",
+            Self::Check { .. } => "23514",
+            // What lies below has SQLSTATEs of its own.
+            Self::Arrow(_) | Self::Rows(_) | Self::Catalog(_) | Self::Shape { .. } => "XX000",
+            Self::WriterStopped => "57P01",
+        }
+    }
+
+    /// A sentence that says more.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::Value(error) => error.detail().map(str::to_owned),
+            Self::Row(error) => error.reason().detail().map(str::to_owned),
+            _ => None,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Value(error) => error.hint().map(str::to_owned),
+            Self::Row(error) => error.reason().hint().map(str::to_owned),
+            _ => None,
+        }
+    }
 }
 
 impl From<Error> for DataFusionError {

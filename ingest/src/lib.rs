@@ -7,9 +7,12 @@
 //!
 //! Never: a plan or a statement; `sql` makes those. Never a look at the clock: times are given.
 
+pub mod decode;
+mod dialect;
 pub mod error;
 pub mod text;
 mod writer;
 
+pub use dialect::{Dialect, DialectOptions};
 pub use error::{Error, Result};
 pub use writer::{Appended, Check, Validation, Writer, Written};

@@ -442,7 +442,6 @@ impl From<&catalog::Error> for Error {
             C::NotFound { kind: Kind::Schema, .. } => state::INVALID_SCHEMA_NAME,
             C::NotFound { kind: Kind::Model, .. } => state::UNDEFINED_OBJECT,
             C::NotFound { .. } => state::UNDEFINED_TABLE,
-            C::NotEmpty { .. } => state::DEPENDENT_OBJECTS,
             C::Conflict { .. } | C::MetadataChanged { .. } => state::SERIALIZATION_FAILURE,
             C::VersionNotFound { .. } | C::TimeNotFound { .. } => state::INVALID_PARAMETER_VALUE,
             C::Corrupt { .. } => state::DATA_CORRUPTED,
@@ -475,30 +474,27 @@ impl From<&ingest::Error> for Error {
     fn from(error: &ingest::Error) -> Self {
         use ingest::Error as I;
         match error {
-            I::Value(value) => {
-                let mut new = Self::new(value.sqlstate(), value.message());
-                if let Some(detail) = value.detail() {
-                    new = new.with_detail(detail);
-                }
-                match value.hint() {
-                    Some(hint) => new.with_hint(hint),
-                    None => new,
-                }
-            }
-            I::NotNull { .. } => Self::new(state::NOT_NULL_VIOLATION, error.to_string()),
-            I::Check { .. } => Self::new(state::CHECK_VIOLATION, error.to_string()),
-            I::Rows(source) => from_datafusion(source),
-            I::Arrow(source) => from_arrow(source),
-            I::Catalog(source) => source.as_ref().into(),
-            I::UnsupportedType(_) => Self::unsupported(error.to_string()),
-            _ => Self::internal(error.to_string()),
+            I::Rows(source) => return from_datafusion(source),
+            I::Arrow(source) => return from_arrow(source),
+            I::Catalog(source) => return source.as_ref().into(),
+            _ => {}
         }
+        let mut new = Self::new(error.sqlstate(), error.to_string());
+        new.0.detail = error.detail();
+        new.0.hint = error.hint();
+        new
     }
 }
 
 impl From<&views::Error> for Error {
     fn from(error: &views::Error) -> Self {
-        let new = Self::new(error.sqlstate(), error.to_string());
+        use views::Error as V;
+        let code = match error {
+            V::AsOfTypes { .. } => state::DATATYPE_MISMATCH,
+            V::UnknownOption { .. } | V::OptionValue { .. } => state::INVALID_PARAMETER_VALUE,
+            _ => state::FEATURE_NOT_SUPPORTED,
+        };
+        let new = Self::new(code, error.to_string());
         match error.hint() {
             Some(hint) => new.with_hint(hint),
             None => new,
@@ -508,7 +504,18 @@ impl From<&views::Error> for Error {
 
 impl From<&udfs::Error> for Error {
     fn from(error: &udfs::Error) -> Self {
-        Self::new(state::INVALID_PARAMETER_VALUE, error.to_string())
+        use udfs::Error as U;
+        let code = match error {
+            U::TooLarge { .. } => state::PROGRAM_LIMIT_EXCEEDED,
+            U::UnsupportedOperators { .. }
+            | U::UnsupportedNode { .. }
+            | U::ExternalData { .. }
+            | U::SparseTensor { .. } => state::FEATURE_NOT_SUPPORTED,
+            U::InputMismatch { .. } | U::OutputMismatch { .. } => state::DATATYPE_MISMATCH,
+            U::ArgumentCount { .. } | U::ArgumentType { .. } => state::UNDEFINED_FUNCTION,
+            _ => state::INVALID_PARAMETER_VALUE,
+        };
+        Self::new(code, error.to_string())
     }
 }
 

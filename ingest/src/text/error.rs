@@ -119,8 +119,13 @@ impl ValueError {
     }
 
     #[cold]
-    pub(crate) fn interval_range(text: &str) -> Self {
+    pub(crate) fn interval_field(text: &str) -> Self {
         Self::new("22015", format!("interval field value out of range: \"{text}\""))
+    }
+
+    #[cold]
+    pub(crate) fn interval_range() -> Self {
+        Self::new("22008", "interval out of range".to_owned())
     }
 
     #[cold]
@@ -185,8 +190,17 @@ impl ValueError {
         Self::new("22P02", format!("malformed record literal: \"{text}\"")).with_detail(detail)
     }
 
+    /// The bytes start with one that is no text; the message lists as many as the first of them
+    /// says that there should be.
     #[cold]
-    pub(crate) fn encoding(bytes: &[u8]) -> Self {
+    pub(crate) fn invalid_utf8(bytes: &[u8]) -> Self {
+        let length = match bytes.first() {
+            Some(0xc0..0xe0) => 2,
+            Some(0xe0..0xf0) => 3,
+            Some(0xf0..0xf8) => 4,
+            _ => 1,
+        };
+        let bytes = &bytes[..length.min(bytes.len())];
         let listed: Vec<String> = bytes.iter().map(|byte| format!("0x{byte:02x}")).collect();
         let listed = listed.join(" ");
         Self::new("22021", format!("invalid byte sequence for encoding \"UTF8\": {listed}"))

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use chrono::{DateTime, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::{TZ_VARIANTS, Tz};
 
-use super::calendar::SECONDS_PER_DAY;
+use super::calendar::{SECONDS_PER_DAY, civil_from_days, days_from_civil};
 
 /// The time zone in which a `timestamptz` is shown and in which a text without an offset is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Zone {
         match self.0 {
             Kind::Fixed(seconds) => seconds,
             Kind::Named(zone) => {
-                zone.offset_from_utc_datetime(&clamped(utc_seconds)).fix().local_minus_utc()
+                zone.offset_from_utc_datetime(&within_tables(utc_seconds)).fix().local_minus_utc()
             }
         }
     }
@@ -123,14 +123,30 @@ impl Zone {
     }
 }
 
-/// chrono knows fewer years than a timestamp has; beyond them, the rules of its last year hold.
-fn clamped(utc_seconds: i64) -> NaiveDateTime {
-    let utc = DateTime::from_timestamp(utc_seconds, 0).unwrap_or(if utc_seconds < 0 {
-        DateTime::<chrono::Utc>::MIN_UTC
-    } else {
-        DateTime::<chrono::Utc>::MAX_UTC
-    });
-    utc.naive_utc()
+/// The year from which on the zone tables hold no changes, and a span before it in which each
+/// kind of year, by its length and first weekday, occurs.
+const TABLES_END: i64 = 2_100;
+const ALIKE: std::ops::Range<i64> = 2_060..2_088;
+
+/// The instant, or one at which the same rule holds: the zone tables end, the rules go on. A
+/// change at the last Sunday of March is then looked up in an earlier year with the same calendar.
+fn within_tables(utc_seconds: i64) -> NaiveDateTime {
+    let days = utc_seconds.div_euclid(SECONDS_PER_DAY);
+    let (year, _, _) = civil_from_days(days);
+    let mut seconds = utc_seconds;
+    if year >= TABLES_END {
+        let new_year = days_from_civil(year, 1, 1);
+        let length = days_from_civil(year + 1, 1, 1) - new_year;
+        let alike =
+            ALIKE.map(|year| (days_from_civil(year, 1, 1), days_from_civil(year + 1, 1, 1)));
+        let mut alike = alike.filter(|(start, next)| {
+            next - start == length && (new_year - start).rem_euclid(7) == 0
+        });
+        let moved = alike.next().map_or(0, |(start, _)| new_year - start);
+        seconds -= moved * SECONDS_PER_DAY;
+    }
+    // chrono's first year is later than a timestamp's, and before all changes.
+    DateTime::from_timestamp(seconds, 0).unwrap_or(DateTime::<chrono::Utc>::MIN_UTC).naive_utc()
 }
 
 /// A zone that remembers the offset of the last quarter of an hour that it was asked for: a search

@@ -208,9 +208,9 @@ pub(crate) async fn commit_schema(
     let snapshot = &pinned.snapshot;
     let spec = TableSpec {
         schema,
-        partition_columns: snapshot.partition_columns.clone(),
-        constraints: snapshot.constraints.clone(),
-        configuration: snapshot.configuration.clone(),
+        partition_columns: snapshot.partition_columns.to_vec(),
+        constraints: snapshot.constraints.as_ref().clone(),
+        configuration: snapshot.configuration.as_ref().clone(),
     };
     let commit = Commit {
         metadata: Some(spec),

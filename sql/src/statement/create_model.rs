@@ -130,11 +130,12 @@ pub(crate) async fn run(session: &Session, create: &CreateModel) -> Result<Outpu
     let bytes = read(engine, &create.location, &limits).await?;
     let signature = Signature { inputs: inputs.clone(), outputs: outputs.clone() };
     let model = load(bytes.clone(), signature, limits).await?;
-    let path = keep(engine, &name.schema, &name.name, model.digest(), bytes).await?;
+    let digest = model.digest().to_string();
+    let path = keep(engine, &name.schema, &name.name, &digest, bytes).await?;
     let version = ModelVersion {
         number: 1,
         path,
-        digest: model.digest().to_owned(),
+        digest,
         engine: model.engine().to_string(),
         created_at_micros: engine.now_micros(),
     };
@@ -181,10 +182,13 @@ fn fields(columns: &[ast::ColumnDef]) -> Result<Vec<FieldRef>> {
 async fn read(engine: &Engine, location: &str, limits: &Limits) -> Result<bytes::Bytes> {
     let place = engine.catalog.stores().resolve(location)?;
     let size = place.store.head(&place.path).await?.size;
-    if size > limits.bytes_max {
+    if size > u64::try_from(limits.model_bytes_max).unwrap_or(u64::MAX) {
         return Err(Error::new(
             state::PROGRAM_LIMIT_EXCEEDED,
-            format!("model file \"{location}\" has {size} bytes, more than {}", limits.bytes_max),
+            format!(
+                "model file \"{location}\" has {size} bytes, more than {}",
+                limits.model_bytes_max
+            ),
         ));
     }
     Ok(place.store.get(&place.path).await?.bytes().await?)

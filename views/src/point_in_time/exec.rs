@@ -12,9 +12,7 @@ use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{
-    JoinSide, JoinType, Statistics, internal_datafusion_err, internal_err,
-};
+use datafusion::common::{JoinSide, JoinType, Statistics, internal_datafusion_err, internal_err};
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -322,9 +320,8 @@ impl ExecutionPlan for PointInTimeJoinExec {
             Strategy::Merge => {
                 let reservation = consumer.register(context.memory_pool());
                 let merge = Merge::new(plan, left, right, reservation, metrics);
-                let next = async |mut merge: Merge| {
-                    Ok(merge.next().await?.map(|batch| (batch, merge)))
-                };
+                let next =
+                    async |mut merge: Merge| Ok(merge.next().await?.map(|batch| (batch, merge)));
                 stream::try_unfold(merge, next).boxed()
             }
             Strategy::Lookup => {

@@ -138,7 +138,7 @@ impl Index {
     }
 
     /// The slots of each group.
-    pub(super) fn groups(&self) -> impl Iterator<Item = Range<usize>> {
+    pub(super) fn groups(&self) -> impl ExactSizeIterator<Item = Range<usize>> {
         self.bounds.windows(2).map(|bounds| bounds[0] as usize..bounds[1] as usize)
     }
 

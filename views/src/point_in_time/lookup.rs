@@ -20,6 +20,7 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
+use datafusion::arrow::buffer::ScalarBuffer;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::error::Result;
 use datafusion::execution::SendableRecordBatchStream;
@@ -28,21 +29,12 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, Count};
 use futures::StreamExt;
 
 use super::columns::{Ordinals, Points};
-use super::gather::{History, RowRef, slice_bytes};
+use super::gather::{History, RowRef, point_to_copies, slice_bytes};
 use super::index::{Index, IndexBuilder, NO_GROUP};
 use super::merge::Merge;
-use super::plan::{Plan, reaches};
+use super::plan::{HELD_BYTES_MAX, HELD_ROWS_RATIO, Plan};
 use super::sort::Sorts;
 use super::ties::Ties;
-
-/// Kept right rows are copied out of their batches when these pass this size ...
-const HELD_BYTES_MAX: usize = 32 << 20;
-
-/// ... and hold this many times more rows than are kept.
-const COPIED_ROWS_RATIO: usize = 4;
-
-/// Stands for no slot where there is one per row.
-const NO_SLOT: usize = usize::MAX;
 
 /// More left rows are not numbered.
 const SLOTS_MAX: usize = u32::MAX as usize / 2;
@@ -58,9 +50,17 @@ pub(super) struct Lookup {
 
 enum State {
     /// Nothing was read so far.
-    Start { left: SendableRecordBatchStream, right: SendableRecordBatchStream, sorts: Sorts },
+    Start {
+        left: SendableRecordBatchStream,
+        right: SendableRecordBatchStream,
+        sorts: Sorts,
+    },
     /// Every left row has its right row.
-    Found { left: VecDeque<RecordBatch>, matches: Matches, history: History },
+    Found {
+        left: VecDeque<RecordBatch>,
+        matches: Matches,
+        history: History<()>,
+    },
     /// The left rows did not fit.
     Merging(Box<Merge>),
     Done,
@@ -132,7 +132,7 @@ impl Lookup {
             waiting.offer(&self.plan, batch)?;
             waiting.make_room(&self.plan)?;
             if self.reservation.try_resize(bytes + waiting.bytes()).is_err() {
-                let kept = waiting.into_kept(&self.plan)?;
+                let kept = waiting.copy_kept(&self.plan)?;
                 return self.merge((held, None), (Some(kept), right), sorts);
             }
         }
@@ -164,48 +164,109 @@ impl Lookup {
 /// The left rows, waiting for right rows.
 struct Waiting {
     index: Index,
-    /// The best right row given to each slot, with its encoded time.
-    best: Vec<(i64, RowRef)>,
-    history: History,
+    /// The best right row given to each slot, but for the slots under a cursor.
+    best: Vec<Best>,
+    /// One per group. Right rows mostly come in the order of time, and so to the same slot again.
+    cursors: Vec<Cursor>,
+    history: History<()>,
     ties: Ties,
+}
+
+/// A right row with its encoded time.
+#[derive(Clone, Copy)]
+struct Best {
+    time: i64,
+    row: RowRef,
+}
+
+impl Best {
+    const NONE: Self = Self { time: i64::MIN, row: RowRef::NONE };
+}
+
+/// The slot of a group that was given a row last.
+#[derive(Clone, Copy)]
+struct Cursor {
+    /// The slot is the first to see rows that are seen after this time ...
+    after: i64,
+    /// ... and up to its own.
+    until: i64,
+    best: Best,
+    slot: u32,
+}
+
+/// Stands for the place behind the last slot of a group: nothing there sees a row.
+const NO_SLOT: u32 = u32::MAX;
+
+impl Cursor {
+    const UNSET: Self = Self { after: i64::MAX, until: i64::MIN, best: Best::NONE, slot: NO_SLOT };
+
+    fn store(&self, best: &mut [Best]) {
+        if self.slot != NO_SLOT {
+            best[self.slot as usize] = self.best;
+        }
+    }
+
+    /// Moves to the first slot of the group that sees rows that are seen from a time on.
+    #[inline(never)]
+    fn move_to(&mut self, index: &Index, best: &mut [Best], group: u32, seen_from: i64) {
+        self.store(best);
+        let slots = index.slots_of(group);
+        let times = &index.times()[slots.clone()];
+        let place = times.partition_point(|time| *time < seen_from);
+        let before = place.checked_sub(1).map(|before| times[before]);
+        self.after = before.unwrap_or(i64::MIN);
+        match times.get(place) {
+            Some(time) => {
+                self.slot = (slots.start + place) as u32;
+                (self.until, self.best) = (*time, best[slots.start + place]);
+            }
+            None => (self.slot, self.until, self.best) = (NO_SLOT, i64::MAX, Best::NONE),
+        }
+    }
 }
 
 impl Waiting {
     fn new(index: Index, plan: &Plan) -> Self {
-        let best = vec![(i64::MIN, RowRef::NONE); index.slots()];
-        Self { index, best, history: History::default(), ties: Ties::new(plan.tie_columns.clone()) }
+        let (slots, groups) = (index.slots(), index.groups().len());
+        Self {
+            index,
+            best: vec![Best::NONE; slots],
+            cursors: vec![Cursor::UNSET; groups],
+            history: History::default(),
+            ties: Ties::new(plan.tie_columns.clone()),
+        }
     }
 
     fn bytes(&self) -> usize {
-        self.best.len() * size_of::<(i64, RowRef)>() + self.history.bytes()
+        let cursors = self.cursors.len() * size_of::<Cursor>();
+        self.best.len() * size_of::<Best>() + cursors + self.history.bytes()
     }
 
-    /// Gives the rows of a right batch to the first left rows that may see them.
+    /// Gives the rows of a right batch to the first left rows that see them.
     fn offer(&mut self, plan: &Plan, batch: RecordBatch) -> Result<()> {
         let points = plan.right.points(&batch)?;
-        let number = self.history.push(batch, points);
-        let Self { index, best, history, ties } = self;
-        let points = &history.held(number).points;
         let Ordinals::Native(times) = &points.times else { return Ok(()) };
-        // Three short loops: the memory that one row waits for is fetched while others compute.
-        let groups = index.find(points);
-        let first = |(row, group): (usize, &u32)| match *group {
-            NO_GROUP => NO_SLOT,
-            group => first_to_see(plan, index, group, points, row).unwrap_or(NO_SLOT),
-        };
-        let slots = groups.iter().enumerate().map(first).collect::<Vec<_>>();
+        let seen_from = seen_from(plan, &points);
+        // A loop of its own, so that many keys are looked up at the same time.
+        let groups = self.index.find(&points);
+        let number = self.history.push(batch, (), 0);
         let mut kept = false;
-        for (row, &slot) in slots.iter().enumerate().filter(|(_, slot)| **slot != NO_SLOT) {
+        for (row, &group) in groups.iter().enumerate().filter(|(_, group)| **group != NO_GROUP) {
+            let cursor = &mut self.cursors[group as usize];
+            let seen_from = seen_from[row];
+            if seen_from <= cursor.after || seen_from > cursor.until {
+                cursor.move_to(&self.index, &mut self.best, group, seen_from);
+            }
             let time = times[row];
-            let newer = RowRef { batch: number, row: row as u32 };
-            let (best_time, best_row) = &mut best[slot];
-            let wins = match time.cmp(best_time) {
-                _ if best_row.is_none() => true,
-                Ordering::Equal => ties.compare(history, newer, *best_row)?.is_gt(),
-                order => order.is_gt(),
-            };
-            if wins {
-                (*best_time, *best_row, kept) = (time, newer, true);
+            if cursor.slot == NO_SLOT
+                || too_old(plan, cursor.until, time)
+                || seen_from == i64::MAX && never_seen(plan, &points, row)
+            {
+                continue;
+            }
+            let newer = Best { time, row: RowRef { batch: number, row: row as u32 } };
+            if beats(&self.history, &mut self.ties, newer, cursor.best)? {
+                (cursor.best, kept) = (newer, true);
             }
         }
         if !kept {
@@ -215,49 +276,45 @@ impl Waiting {
         Ok(())
     }
 
+    fn store_cursors(&mut self) {
+        self.cursors.iter().for_each(|cursor| cursor.store(&mut self.best));
+        self.cursors.fill(Cursor::UNSET);
+    }
+
     /// Lets go of right rows that lost their place.
     fn make_room(&mut self, plan: &Plan) -> Result<()> {
         if self.history.bytes() <= HELD_BYTES_MAX
-            || self.history.rows() <= COPIED_ROWS_RATIO * self.best.len()
+            || self.history.rows() <= HELD_ROWS_RATIO * self.best.len()
         {
             return Ok(());
         }
         self.ties.clear();
-        let mut rows = self.best.iter().map(|(_, row)| *row).collect::<Vec<_>>();
-        self.history.copy_out(&mut rows, &plan.right, &plan.output.right_schema)?;
-        self.history.sweep(rows.iter().copied());
-        for ((_, row), copied) in self.best.iter_mut().zip(rows) {
-            *row = copied;
-        }
+        let copies = self.copy_kept(plan)?;
+        self.history.sweep(std::iter::empty());
+        let number = self.history.push(copies, (), 0);
+        point_to_copies(self.best.iter_mut().map(|best| &mut best.row), number);
         Ok(())
     }
 
     /// The right rows that were kept.
-    fn into_kept(mut self, plan: &Plan) -> Result<RecordBatch> {
-        let mut rows = self.best.iter().map(|(_, row)| *row).collect::<Vec<_>>();
-        let number =
-            self.history.copy_out(&mut rows, &plan.right, &plan.output.right_schema)?;
-        Ok(self.history.held(number).batch.clone())
+    fn copy_kept(&mut self, plan: &Plan) -> Result<RecordBatch> {
+        self.store_cursors();
+        let rows = self.best.iter().map(|best| best.row).collect::<Vec<_>>();
+        self.history.copy_out(&rows, &plan.output.right_schema)
     }
 
     /// Hands the best rows on, and lists them by left row.
-    fn finish(mut self, plan: &Plan, left: &[RecordBatch]) -> Result<(Matches, History)> {
+    fn finish(mut self, plan: &Plan, left: &[RecordBatch]) -> Result<(Matches, History<()>)> {
+        self.store_cursors();
         let mut matches = Matches::new(left);
         for slots in self.index.groups() {
-            let (mut newest_time, mut newest) = (i64::MIN, RowRef::NONE);
+            let mut newest = Best::NONE;
             for slot in slots {
-                let (time, row) = self.best[slot];
-                let order = time.cmp(&newest_time);
-                if !row.is_none()
-                    && (newest.is_none()
-                        || order.is_gt()
-                        || order.is_eq() && self.ties.compare(&self.history, row, newest)?.is_gt())
-                {
-                    (newest_time, newest) = (time, row);
+                if beats(&self.history, &mut self.ties, self.best[slot], newest)? {
+                    newest = self.best[slot];
                 }
-                let age = self.index.times()[slot].saturating_sub(newest_time);
-                if plan.age_max.is_none_or(|age_max| age <= age_max) {
-                    matches.set(self.index.rows()[slot], newest);
+                if !too_old(plan, self.index.times()[slot], newest.time) {
+                    matches.set(self.index.rows()[slot], newest.row);
                 }
             }
         }
@@ -265,32 +322,52 @@ impl Waiting {
     }
 }
 
-/// The first of a key's left rows that may see a right row; `None` if none may, or if the row is
-/// too old even for that one.
+/// Whether a right row is to be preferred.
 #[inline]
-fn first_to_see(
-    plan: &Plan,
-    index: &Index,
-    group: u32,
-    points: &Points,
-    row: usize,
-) -> Option<usize> {
-    let slots = index.slots_of(group);
-    let times = &index.times()[slots.clone()];
-    let first = |ordinals: &Ordinals, strict: bool| match ordinals {
-        Ordinals::Native(values) => {
-            times.partition_point(|left| !reaches(values[row].cmp(left), strict))
-        }
-        Ordinals::Rows(_) => times.len(),
-    };
-    // Every cut compares with the left time, too: seen is seen for all later ones.
+fn beats(history: &History<()>, ties: &mut Ties, row: Best, other: Best) -> Result<bool> {
+    if row.row.is_none() || other.row.is_none() {
+        return Ok(!row.row.is_none());
+    }
+    Ok(match row.time.cmp(&other.time) {
+        Ordering::Equal => ties.compare(history, row.row, other.row)?.is_gt(),
+        order => order.is_gt(),
+    })
+}
+
+#[inline]
+fn too_old(plan: &Plan, left_time: i64, right_time: i64) -> bool {
+    plan.age_max.is_some_and(|age_max| left_time.saturating_sub(right_time) > age_max)
+}
+
+/// The pairs of encoded right values and whether a left time must be greater than them.
+fn comparisons<'a>(
+    plan: &'a Plan,
+    points: &'a Points,
+) -> impl Iterator<Item = (&'a ScalarBuffer<i64>, bool)> {
     let cuts = points.cuts.iter().zip(&plan.cuts_strict);
-    let by_cuts = cuts.map(|(cut, strict)| first(cut, *strict));
-    let place = by_cuts.fold(first(&points.times, plan.strict), usize::max);
-    let left_time = *times.get(place)?;
-    let Ordinals::Native(right_times) = &points.times else { return None };
-    let age = left_time.saturating_sub(right_times[row]);
-    plan.age_max.is_none_or(|age_max| age <= age_max).then_some(slots.start + place)
+    let all = std::iter::once((&points.times, &plan.strict)).chain(cuts);
+    all.filter_map(|(ordinals, strict)| match ordinals {
+        Ordinals::Native(values) => Some((values, *strict)),
+        Ordinals::Rows(_) => None,
+    })
+}
+
+/// Whether a row would be seen only after the last time there is.
+#[cold]
+fn never_seen(plan: &Plan, points: &Points, row: usize) -> bool {
+    comparisons(plan, points).any(|(values, strict)| strict && values[row] == i64::MAX)
+}
+
+/// The first time at which each right row is seen: its own, and not before any of its cuts, which
+/// all compare with the left time, too.
+fn seen_from(plan: &Plan, points: &Points) -> Vec<i64> {
+    let mut seen_from = vec![i64::MIN; points.rows];
+    for (values, strict) in comparisons(plan, points) {
+        for (seen_from, value) in seen_from.iter_mut().zip(values) {
+            *seen_from = (*seen_from).max(value.saturating_add(i64::from(strict)));
+        }
+    }
+    seen_from
 }
 
 /// The right row of each left row, in the order of the left rows.
@@ -328,7 +405,7 @@ fn emit(
     plan: &Plan,
     left: &mut VecDeque<RecordBatch>,
     matches: &mut Matches,
-    history: &History,
+    history: &History<()>,
 ) -> Result<Option<RecordBatch>> {
     let Some(batch) = left.pop_front() else { return Ok(None) };
     let rows = batch.num_rows().min(plan.batch_rows_max);

@@ -19,15 +19,9 @@ use datafusion::physical_plan::metrics::BaselineMetrics;
 use futures::StreamExt;
 
 use super::columns::Points;
-use super::gather::{History, RowRef, slice_bytes};
-use super::plan::{Plan, reaches};
+use super::gather::{History, RowRef, point_to_copies, slice_bytes};
+use super::plan::{HELD_BYTES_MAX, HELD_ROWS_RATIO, Plan, reaches};
 use super::ties::Ties;
-
-/// Pending right rows are copied out when the batches that hold them pass this size.
-const HELD_BYTES_MAX: usize = 16 << 20;
-
-/// Candidates are copied out of their batches when these hold this many times more rows.
-const COPIED_ROWS_RATIO: usize = 8;
 
 /// A running merge; [`Merge::next`] yields the joined batches.
 pub(super) struct Merge {
@@ -128,7 +122,7 @@ enum Progress {
 
 /// The part of a merge that waits for nothing.
 struct Matcher {
-    history: History,
+    history: History<Points>,
     /// The right batch that is being read, and the next row there.
     right: Option<(u32, usize)>,
     right_ended: bool,
@@ -160,7 +154,8 @@ impl Matcher {
         match batch {
             Some(batch) => {
                 let points = plan.right.points(&batch)?;
-                self.right = Some((self.history.push(batch, points), 0));
+                let bytes = points.bytes();
+                self.right = Some((self.history.push(batch, points, bytes), 0));
             }
             None => (self.right, self.right_ended) = (None, true),
         }
@@ -239,9 +234,11 @@ impl Matcher {
         let mut candidates = self.candidates.rows();
         self.history.sweep(candidates.iter().copied().chain(current));
         let reading = current.map_or(0, |row| self.history.held(row.batch).batch.num_rows());
-        if self.history.rows() - reading > COPIED_ROWS_RATIO * candidates.len() {
-            let schema = &plan.output.right_schema;
-            self.history.copy_out(&mut candidates, &plan.right, schema)?;
+        if self.history.rows() - reading > HELD_ROWS_RATIO * candidates.len() {
+            let copies = self.history.copy_out(&candidates, &plan.output.right_schema)?;
+            let points = plan.right.points(&copies)?;
+            let bytes = points.bytes();
+            point_to_copies(candidates.iter_mut(), self.history.push(copies, points, bytes));
             self.history.sweep(candidates.iter().copied().chain(current));
             self.candidates.replace(&candidates);
         }
@@ -281,7 +278,7 @@ impl Candidates {
     }
 
     /// Adds a row that is not older than those added before, unless these have another key.
-    fn offer(&mut self, history: &History, ties: &mut Ties, row: RowRef) -> Result<()> {
+    fn offer(&mut self, history: &History<Points>, ties: &mut Ties, row: RowRef) -> Result<()> {
         match self {
             Self::Newest(newest) => {
                 if newest.is_none()
@@ -309,7 +306,13 @@ impl Candidates {
     }
 
     /// The best row for a left row.
-    fn find(&mut self, plan: &Plan, history: &History, left: &Points, position: usize) -> RowRef {
+    fn find(
+        &mut self,
+        plan: &Plan,
+        history: &History<Points>,
+        left: &Points,
+        position: usize,
+    ) -> RowRef {
         let best = match self {
             Self::Newest(newest) => *newest,
             Self::Known(rows) => {
@@ -342,13 +345,13 @@ impl Candidates {
     }
 }
 
-fn same_key(history: &History, row: RowRef, left: &Points, position: usize) -> bool {
+fn same_key(history: &History<Points>, row: RowRef, left: &Points, position: usize) -> bool {
     let right = &history.held(row.batch).points;
     right.keys.compare(row.row as usize, &left.keys, position).is_eq()
 }
 
 /// How the keys and the times of two right rows stand to each other.
-fn place(history: &History, a: RowRef, b: RowRef) -> (Ordering, Ordering) {
+fn place(history: &History<Points>, a: RowRef, b: RowRef) -> (Ordering, Ordering) {
     let (of_a, of_b) = (&history.held(a.batch).points, &history.held(b.batch).points);
     let (a, b) = (a.row as usize, b.row as usize);
     (of_a.keys.compare(a, &of_b.keys, b), of_a.times.compare(a, &of_b.times, b))
@@ -357,7 +360,7 @@ fn place(history: &History, a: RowRef, b: RowRef) -> (Ordering, Ordering) {
 /// Where a row belongs among the candidates of its key, which differ from it in ties only.
 fn insertion_point(
     rows: &VecDeque<RowRef>,
-    history: &History,
+    history: &History<Points>,
     ties: &mut Ties,
     row: RowRef,
 ) -> Result<usize> {
@@ -374,7 +377,7 @@ fn insertion_point(
 }
 
 /// Whether a newer row satisfies every cut that an older one satisfies.
-fn outlasts(history: &History, newer: RowRef, older: RowRef) -> bool {
+fn outlasts(history: &History<Points>, newer: RowRef, older: RowRef) -> bool {
     let (of_newer, of_older) =
         (&history.held(newer.batch).points, &history.held(older.batch).points);
     let mut cuts = of_newer.cuts.iter().zip(&of_older.cuts);
@@ -383,7 +386,7 @@ fn outlasts(history: &History, newer: RowRef, older: RowRef) -> bool {
 
 fn satisfies_cuts(
     plan: &Plan,
-    history: &History,
+    history: &History<Points>,
     row: RowRef,
     left: &Points,
     position: usize,

@@ -7,6 +7,17 @@ use std::cmp::Ordering;
 use super::columns::Side;
 use super::gather::OutputColumns;
 
+/// Right rows that are still needed are copied out of their batches when these pass this size ...
+#[cfg(not(test))]
+pub(super) const HELD_BYTES_MAX: usize = 32 << 20;
+
+/// ... which in tests happens with few rows.
+#[cfg(test)]
+pub(super) const HELD_BYTES_MAX: usize = 512;
+
+/// ... and hold this many times more rows than are needed.
+pub(super) const HELD_ROWS_RATIO: usize = 4;
+
 /// The condition and the output of a join, ready to run.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {

@@ -55,7 +55,8 @@ impl Sorts {
         let rows = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), rows));
         let rows = Once { schema: Arc::clone(schema), rows: Mutex::new(Some(rows)) };
         let schema = Arc::clone(schema);
-        let input = StreamingTableExec::try_new(schema, vec![Arc::new(rows)], None, [], false, None)?;
+        let input =
+            StreamingTableExec::try_new(schema, vec![Arc::new(rows)], None, [], false, None)?;
         let sort = SortExec::new(ordering.clone(), Arc::new(input));
         sort.execute(0, Arc::clone(&self.context))
     }

@@ -3,7 +3,9 @@
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering as AtomicOrdering};
 
 use datafusion::arrow::array::{
     Array, ArrayRef, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
@@ -11,8 +13,12 @@ use datafusion::arrow::array::{
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::common::resources_err;
 use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::error::Result;
 use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::{MemoryPool, MemoryReservation};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_expr::PhysicalExprRef;
 use datafusion::physical_expr::expressions::col;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
@@ -60,6 +66,8 @@ struct Case {
     cuts: Vec<(bool, MatchOperator)>,
     unique: bool,
     way: Way,
+    /// Which request for memory by the join is refused, if any.
+    refused: Option<usize>,
     left_batch_rows: usize,
     right_batch_rows: usize,
     output_batch_rows: usize,
@@ -79,8 +87,11 @@ fn operator() -> impl Strategy<Value = MatchOperator> {
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    let types =
-        prop_oneof![Just(Types::Integers), Just(Types::TimestampsAndText), Just(Types::SmallAndText)];
+    let types = prop_oneof![
+        Just(Types::Integers),
+        Just(Types::TimestampsAndText),
+        Just(Types::SmallAndText)
+    ];
     let tables = (rows(30), rows(40), types, 0..=2_usize);
     let cuts = prop_oneof![
         3 => Just(Vec::new()),
@@ -89,11 +100,12 @@ fn cases() -> impl Strategy<Value = Case> {
     ];
     let way = prop_oneof![Just(Way::Merge), Just(Way::Lookup)];
     let condition = (operator(), option::of(-1..8_i64), cuts, any::<bool>(), way);
-    let sizes = (1..12_usize, 1..12_usize, 1..12_usize, 1..=4_usize);
+    let refused = option::weighted(0.3, 0..20_usize);
+    let sizes = (refused, 1..12_usize, 1..12_usize, 1..12_usize, 1..=4_usize);
     (tables, condition, sizes).prop_map(|(tables, condition, sizes)| {
         let (left, mut right, types, keys) = tables;
         let (operator, age_max, cuts, unique, way) = condition;
-        let (left_batch_rows, right_batch_rows, output_batch_rows, partitions) = sizes;
+        let (refused, left_batch_rows, right_batch_rows, output_batch_rows, partitions) = sizes;
         if unique {
             // One right row per key and time, as a primary key would ensure.
             let mut seen = HashSet::new();
@@ -109,6 +121,7 @@ fn cases() -> impl Strategy<Value = Case> {
             cuts,
             unique,
             way,
+            refused,
             left_batch_rows,
             right_batch_rows,
             output_batch_rows,
@@ -274,11 +287,50 @@ fn expected(case: &Case) -> Vec<String> {
 }
 
 fn actual(case: &Case, plan: Arc<dyn ExecutionPlan>, runtime: &Runtime) -> Vec<String> {
-    let context = Arc::new(TaskContext::default().with_session_config(config(case)));
+    let pool = RefusingPool { refused: case.refused, asked: AtomicUsize::new(0) };
+    let environment = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc();
+    let context = TaskContext::default().with_session_config(config(case));
+    let context = Arc::new(context.with_runtime(environment.unwrap()));
     let schema = plan.schema();
     let batches = runtime.block_on(collect(plan, context)).unwrap();
     assert!(batches.iter().all(|batch| batch.num_rows() <= case.output_batch_rows));
     sorted(concat_batches(&schema, &batches).unwrap().columns())
+}
+
+/// Memory without end, but for one request of a lookup.
+#[derive(Debug)]
+struct RefusingPool {
+    refused: Option<usize>,
+    asked: AtomicUsize,
+}
+
+impl fmt::Display for RefusingPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl MemoryPool for RefusingPool {
+    fn name(&self) -> &str {
+        "refusing"
+    }
+
+    fn grow(&self, _reservation: &MemoryReservation, _additional: usize) {}
+
+    fn shrink(&self, _reservation: &MemoryReservation, _shrink: usize) {}
+
+    fn try_grow(&self, reservation: &MemoryReservation, _additional: usize) -> Result<()> {
+        let consumer = reservation.consumer();
+        let lookup = consumer.name().starts_with("PointInTimeJoin") && consumer.can_spill();
+        match lookup && Some(self.asked.fetch_add(1, AtomicOrdering::Relaxed)) == self.refused {
+            true => resources_err!("refused"),
+            false => Ok(()),
+        }
+    }
+
+    fn reserved(&self) -> usize {
+        0
+    }
 }
 
 #[test]

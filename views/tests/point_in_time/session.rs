@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::catalog::Session;
 use datafusion::error::Result;
 use datafusion::execution::SessionStateBuilder;
@@ -11,7 +12,7 @@ use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::optimizer::Optimizer;
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::{ExecutionPlan, displayable};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
@@ -62,4 +63,56 @@ pub(crate) async fn plan(context: &SessionContext, sql: &str) -> Result<LogicalP
 pub(crate) async fn run(context: &SessionContext, sql: &str) -> Result<Vec<RecordBatch>> {
     let plan = plan(context, sql).await?;
     context.execute_logical_plan(plan).await?.collect().await
+}
+
+/// A session over so many partitions, with small tables of labels and features.
+pub(crate) async fn labels(partitions: usize, batch_rows: usize) -> SessionContext {
+    let config =
+        SessionConfig::new().with_target_partitions(partitions).with_batch_size(batch_rows);
+    let context = session(config, Arc::new(RuntimeEnv::default()));
+    for sql in [
+        "CREATE TABLE labels (id BIGINT, user_id BIGINT, ts TIMESTAMP) AS VALUES
+         (1, 1, TIMESTAMP '2026-01-10'), (2, 1, TIMESTAMP '2026-01-20'),
+         (3, 2, TIMESTAMP '2026-01-10'), (4, 3, TIMESTAMP '2026-01-10'),
+         (5, NULL, TIMESTAMP '2026-01-10'), (6, 1, NULL)",
+        "CREATE TABLE features (user_id BIGINT, ts TIMESTAMP, n BIGINT, known_at TIMESTAMP) AS VALUES
+         (1, TIMESTAMP '2026-01-01', 10, TIMESTAMP '2026-01-02'),
+         (1, TIMESTAMP '2026-01-10', 11, TIMESTAMP '2026-01-15'),
+         (1, TIMESTAMP '2026-01-15', 12, TIMESTAMP '2026-01-30'),
+         (1, TIMESTAMP '2026-01-25', 13, TIMESTAMP '2026-01-25'),
+         (2, TIMESTAMP '2026-01-11', 20, TIMESTAMP '2026-01-11'),
+         (NULL, TIMESTAMP '2026-01-01', 30, TIMESTAMP '2026-01-01'),
+         (3, NULL, 40, NULL)",
+    ] {
+        execute(&context, sql).await;
+    }
+    context
+}
+
+/// Runs a statement whose rows do not matter.
+pub(crate) async fn execute(context: &SessionContext, sql: &str) {
+    run(context, sql).await.unwrap();
+}
+
+/// The rows of a query as text, without the frame of a table.
+pub(crate) async fn rows(context: &SessionContext, sql: &str) -> Vec<String> {
+    let batches = run(context, sql).await.unwrap_or_else(|error| panic!("{sql}\n{error}"));
+    let options = FormatOptions::default().with_null("NULL");
+    let mut rows = Vec::new();
+    for batch in &batches {
+        let columns = batch.columns().iter();
+        let columns = columns.map(|column| ArrayFormatter::try_new(column, &options).unwrap());
+        let columns = columns.collect::<Vec<_>>();
+        rows.extend((0..batch.num_rows()).map(|row| {
+            columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" ")
+        }));
+    }
+    rows
+}
+
+/// The optimized logical plan and the physical plan of a query.
+pub(crate) async fn explain(context: &SessionContext, sql: &str) -> (String, String) {
+    let plan = context.state().optimize(&plan(context, sql).await.unwrap()).unwrap();
+    let physical = context.state().create_physical_plan(&plan).await.unwrap();
+    (plan.display_indent().to_string(), displayable(physical.as_ref()).indent(false).to_string())
 }

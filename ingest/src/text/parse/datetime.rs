@@ -44,6 +44,8 @@ pub(super) enum Fault {
     Order,
     ZoneOffset,
     ZoneName(String),
+    /// The sum of the parts is out of the type's range.
+    Range,
     /// A word that stands for infinity or for the present.
     Special,
 }
@@ -53,7 +55,7 @@ impl Fault {
     fn of(self, type_name: &str, text: &str) -> ValueError {
         match self {
             Self::Syntax => ValueError::datetime_syntax(type_name, text),
-            Self::Field => ValueError::datetime_field(text),
+            Self::Field | Self::Range => ValueError::datetime_field(text),
             Self::Order => ValueError::datetime_order(text),
             Self::ZoneOffset => ValueError::zone_offset(text),
             Self::ZoneName(name) => ValueError::zone_name(&name),

@@ -80,6 +80,9 @@ impl Decimal {
             return Err(ValueError::numeric_special(text));
         }
         let written = Written::read(unsigned).ok_or_else(syntax)?;
+        if written.exponent.abs() > EXPONENT_MAX {
+            return Err(ValueError::numeric_format());
+        }
         let magnitude = written
             .scaled(i64::from(self.scale))
             .filter(|magnitude| *magnitude < self.limit)
@@ -173,9 +176,8 @@ fn exponent(text: &[u8]) -> Option<i64> {
     if digits.is_empty() || !rest.is_empty() {
         return None;
     }
-    let value = digits.iter().try_fold(0_i64, |value, byte| {
-        let value = value * 10 + i64::from(byte - b'0');
-        (value <= EXPONENT_MAX).then_some(value)
-    })?;
+    let value = digits
+        .iter()
+        .fold(0_i64, |value, byte| (value * 10 + i64::from(byte - b'0')).min(EXPONENT_MAX + 1));
     Some(if negative { -value } else { value })
 }

@@ -23,7 +23,8 @@ impl Parse for Intervals {
         match read(text) {
             Ok(interval) => Ok(interval),
             Err(Fault::Special) => Err(ValueError::datetime_special("interval", text)),
-            Err(Fault::Field | Fault::Order) => Err(ValueError::interval_range(text)),
+            Err(Fault::Field | Fault::Order) => Err(ValueError::interval_field(text)),
+            Err(Fault::Range) => Err(ValueError::interval_range()),
             Err(_) => Err(ValueError::datetime_syntax("interval", text)),
         }
     }
@@ -35,7 +36,7 @@ fn read(text: &str) -> Result<IntervalMonthDayNano> {
         Some(designated) => iso(designated)?,
         None => spoken(trimmed)?,
     };
-    sum.interval().ok_or(Fault::Field)
+    sum.interval().ok_or(Fault::Range)
 }
 
 /// The parts added up so far.
@@ -212,7 +213,7 @@ fn parsed(fraction: &str) -> Result<f64> {
 }
 
 fn whole(digits: &str) -> Result<i64> {
-    digits.parse::<i64>().map_err(|error| match error.kind() {
+    digits.parse::<i32>().map(i64::from).map_err(|error| match error.kind() {
         std::num::IntErrorKind::PosOverflow => Fault::Field,
         _ => Fault::Syntax,
     })
@@ -228,7 +229,7 @@ fn iso(designated: &str) -> Result<Sum> {
     }
     while !rest.is_empty() {
         if let Some(time) = rest.strip_prefix('T') {
-            if in_time || time.is_empty() {
+            if in_time {
                 return Err(Fault::Syntax);
             }
             in_time = true;

@@ -60,7 +60,7 @@ fn other_widths_and_units() {
     assert_shows(&durations, [Some("1 day 01:00:00"), Some("-00:00:00.000001")]);
     assert_shows(&BinaryViewArray::from(vec![&b"\x00\xff"[..]]), [Some("\\x00ff")]);
     assert_shows(&LargeBinaryArray::from(vec![&b""[..]]), [Some("\\x")]);
-    let fixed = FixedSizeBinaryArray::new(2, vec![1, 2].into(), None);
+    let fixed = FixedSizeBinaryArray::new(2, vec![1_u8, 2].into(), None);
     assert_shows(&fixed, [Some("\\x0102")]);
     assert_shows(&StringViewArray::from(vec![Some("ä"), None]), [Some("ä"), None]);
     assert_shows(&LargeStringArray::from(vec!["ä"]), [Some("ä")]);

@@ -1,6 +1,6 @@
 //! What the tokens of a date or time mean, by PostgreSQL's rules for `DateStyle = 'ISO, mdy'`.
 //!
-//! Never: day-of-year and Julian dates, or the letters of old ISO forms (`y2001m02d04`).
+//! Never: Julian dates, or the letters of old ISO forms (`y2001m02d04`).
 
 use super::tokens::{Token, split};
 use super::{Fault, MICROS_PER_DAY, MICROS_PER_SECOND, Moment, Zone, within_a_day};
@@ -17,6 +17,8 @@ struct Parts {
     year: Option<i64>,
     month: Option<i64>,
     day: Option<i64>,
+    /// Days to add, where the date was written as a year and the day of that year.
+    day_of_year: i64,
     /// The year had at most two digits, so that the century is to be guessed.
     short_year: bool,
     /// The month was a name, so that the numbers are the day and the year.
@@ -30,6 +32,7 @@ struct Parts {
     time_follows: bool,
     /// A date is not looked for: a number is a time.
     time_only: bool,
+    weekday: bool,
 }
 
 /// Hours, minutes, seconds and microseconds as they were written.
@@ -129,7 +132,7 @@ impl Parts {
         let whole = text.split('.').next().unwrap_or("");
         let pointed = whole.len() < text.len();
         if pointed && !self.has_date() && !self.time_only {
-            return Err(Fault::Syntax);
+            return self.date(text);
         }
         let date_is_known = self.has_date() || self.time_only;
         let open = !date_is_known || self.time.is_none();
@@ -159,6 +162,14 @@ impl Parts {
 
     /// A date in parts: `2020-01-31`, `31-jan-2020`, `1/31/2020`.
     fn date(&mut self, text: &str) -> Result<()> {
+        // Nothing but a zone may stand before it.
+        if self.time.is_some()
+            || self.weekday
+            || self.afternoon.is_some()
+            || self.before_christ.is_some()
+        {
+            return Err(Fault::Syntax);
+        }
         let mut parts = Vec::new();
         let mut rest = text;
         while !rest.is_empty() {
@@ -193,6 +204,11 @@ impl Parts {
         match (self.year, self.month, self.day) {
             (None, None, None) if long => self.set_year(value, text),
             (None, None, None) => self.month = Some(value),
+            (Some(_), None, None) if text.len() == 3 && (1..=366).contains(&value) => {
+                self.day_of_year = value - 1;
+                self.month = Some(1);
+                self.day = Some(1);
+            }
             (Some(_), None, None) | (None, None, Some(_)) => self.month = Some(value),
             (None, Some(_), None) if self.named_month && long => self.set_year(value, text),
             (None, Some(_), None) => self.day = Some(value),
@@ -255,7 +271,10 @@ impl Parts {
                 let after_date = self.has_date() || self.time_only;
                 if after_date && self.time_follows { Ok(()) } else { Err(Fault::Syntax) }
             }
-            _ if weekday(word) => Ok(()),
+            _ if weekday(word) => {
+                self.weekday = true;
+                Ok(())
+            }
             _ => self.month_or_zone(word),
         }
     }
@@ -291,7 +310,7 @@ impl Parts {
         if day > days_in_month(year, month) {
             return Err(Fault::Field);
         }
-        Ok(Some(days_from_civil(year, month, day)))
+        Ok(Some(days_from_civil(year, month, day) + self.day_of_year))
     }
 
     /// The year as the calendar counts: two digits lie between 1970 and 2069, 1 BC is 0.
@@ -365,7 +384,7 @@ pub(in crate::text::parse) fn clock(text: &str) -> Result<Clock> {
 
 /// `.789` in microseconds, rounded.
 pub(in crate::text::parse) fn fraction(text: &str) -> Option<i64> {
-    let seconds: f64 = text.parse().ok()?;
+    let seconds: f64 = if text == "." { 0.0 } else { text.parse().ok()? };
     Some((seconds * MICROS_PER_SECOND as f64).round_ties_even() as i64)
 }
 

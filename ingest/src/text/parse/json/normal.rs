@@ -15,9 +15,9 @@ const FRACTION_DIGITS_MAX: i64 = 16_383;
 enum Node<'a> {
     Plain(&'a str),
     Number(&'a str),
-    Text(Vec<u8>),
+    Text(String),
     Array(Vec<Node<'a>>),
-    Object(Vec<(Vec<u8>, Node<'a>)>),
+    Object(Vec<(String, Node<'a>)>),
 }
 
 /// Appends the normal form of a text, after checking that it is JSON.
@@ -58,14 +58,14 @@ fn node<'a>(scanner: &mut Scanner<'a>) -> Result<Node<'a>> {
     }
 }
 
-fn characters(scanner: &Scanner<'_>, string: Value) -> Result<Vec<u8>> {
-    let mut characters = Vec::with_capacity(string.end - string.start);
+fn characters(scanner: &Scanner<'_>, string: Value) -> Result<String> {
+    let mut characters = String::with_capacity(string.end - string.start);
     unescape(scanner.text(string), &mut characters)?;
     Ok(characters)
 }
 
 /// Shorter keys first, then by bytes; of equal keys the last one written.
-fn ordered<'a>(mut members: Vec<(Vec<u8>, Node<'a>)>) -> Vec<(Vec<u8>, Node<'a>)> {
+fn ordered<'a>(mut members: Vec<(String, Node<'a>)>) -> Vec<(String, Node<'a>)> {
     members.reverse();
     members.sort_by(|(a, _), (b, _)| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
     members.dedup_by(|(later, _), (kept, _)| later == kept);
@@ -103,9 +103,9 @@ fn write(node: &Node<'_>, out: &mut Vec<u8>) -> Result<()> {
     Ok(())
 }
 
-fn string(text: &[u8], out: &mut Vec<u8>) {
+fn string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    for byte in text {
+    for byte in text.as_bytes() {
         match byte {
             b'"' => out.extend_from_slice(b"\\\""),
             b'\\' => out.extend_from_slice(b"\\\\"),

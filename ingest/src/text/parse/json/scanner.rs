@@ -180,7 +180,7 @@ impl<'a> Scanner<'a> {
                     )));
                 }
                 Some(_) => self.at += 1,
-                None => return Err(ended()),
+                None => return Err(self.invalid_from(start - 1)),
             }
         }
         let end = self.at;
@@ -192,8 +192,8 @@ impl<'a> Scanner<'a> {
         match self.bytes.get(self.at + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
             Some(b'u') => {
-                let digits = self.bytes.get(self.at + 2..self.at + 6).ok_or_else(ended)?;
-                if !digits.iter().all(u8::is_ascii_hexdigit) {
+                let digits = self.bytes[self.at + 2..].iter().take(4);
+                if digits.filter(|digit| digit.is_ascii_hexdigit()).count() < 4 {
                     return Err(invalid(
                         "\"\\u\" must be followed by four hexadecimal digits.".to_owned(),
                     ));
@@ -252,8 +252,8 @@ impl<'a> Scanner<'a> {
     /// The word, number or character at the position, as an error shows it.
     fn token(&self) -> &'a str {
         let rest = &self.text[self.at..];
-        let word = rest.bytes().take_while(|byte| in_word(*byte) || matches!(byte, b'.' | b'+'));
-        match word.count() {
+        let word = rest.bytes().take_while(|byte| in_word(*byte));
+        match if rest.starts_with(['+', '.']) { 0 } else { word.count() } {
             0 => &rest[..rest.chars().next().map_or(0, char::len_utf8)],
             length => &rest[..length],
         }
@@ -264,20 +264,31 @@ impl<'a> Scanner<'a> {
         invalid(format!("Token \"{}\" is invalid.", self.token()))
     }
 
+    /// From this position on, the text is no token.
     #[cold]
-    fn expected(&self, what: &str) -> ValueError {
-        if self.at >= self.bytes.len() {
-            return ended();
-        }
-        if self.bytes[self.at].is_ascii_alphabetic() && what == "JSON value" {
-            return self.invalid_token();
-        }
-        invalid(format!("Expected {what}, but found \"{}\".", self.token()))
+    fn invalid_from(&self, start: usize) -> ValueError {
+        invalid(format!("Token \"{}\" is invalid.", &self.text[start..]))
+    }
+
+    /// Something else stands here than the grammar wants, if it is a token at all.
+    #[cold]
+    fn expected(&mut self, what: &str) -> ValueError {
+        let start = self.at;
+        let end = match self.peek() {
+            None => return ended(),
+            Some(b'{' | b'}' | b'[' | b']' | b',' | b':') => start + 1,
+            Some(b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => match self.value() {
+                Ok(_) => self.at,
+                Err(error) => return error,
+            },
+            Some(_) => return self.invalid_token(),
+        };
+        invalid(format!("Expected {what}, but found \"{}\".", &self.text[start..end]))
     }
 }
 
 fn in_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') || !byte.is_ascii()
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'+' | b'.') || !byte.is_ascii()
 }
 
 fn invalid(detail: String) -> ValueError {
@@ -290,28 +301,28 @@ fn ended() -> ValueError {
 }
 
 /// Appends the characters that the inside of a checked string stands for.
-pub(crate) fn unescape(inside: &str, out: &mut Vec<u8>) -> Result<()> {
+pub(crate) fn unescape(inside: &str, out: &mut String) -> Result<()> {
     let mut rest = inside;
     while let Some(at) = rest.find('\\') {
-        out.extend_from_slice(&rest.as_bytes()[..at]);
+        out.push_str(&rest[..at]);
         let escape = rest.as_bytes()[at + 1];
         let mut length = 2;
         match escape {
-            b'b' => out.push(8),
-            b'f' => out.push(12),
-            b'n' => out.push(b'\n'),
-            b'r' => out.push(b'\r'),
-            b't' => out.push(b'\t'),
+            b'b' => out.push('\u{8}'),
+            b'f' => out.push('\u{c}'),
+            b'n' => out.push('\n'),
+            b'r' => out.push('\r'),
+            b't' => out.push('\t'),
             b'u' => {
                 let (character, consumed) = unicode(&rest[at..])?;
-                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                out.push(character);
                 length = consumed;
             }
-            itself => out.push(itself),
+            itself => out.push(char::from(itself)),
         }
         rest = &rest[at + length..];
     }
-    out.extend_from_slice(rest.as_bytes());
+    out.push_str(rest);
     Ok(())
 }
 
