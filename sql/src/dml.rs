@@ -157,23 +157,50 @@ pub(crate) async fn append(
     rows: SendableRecordBatchStream,
     source: &str,
 ) -> Result<u64> {
-    let rows = stamp(session, rows, &pinned.snapshot.schema, source);
-    let validation = validation(session, pinned)?;
-    let writer = session.engine().writer(pinned.id, &pinned.table);
-    if session.stages(pinned) {
-        let written = writer.write(&pinned.snapshot, rows, &validation).await?;
+    AppendJob::new(session, pinned, source)?.run(rows).await
+}
+
+/// An append that does not borrow its session, so that it can run beside the client's bytes.
+pub(crate) struct AppendJob {
+    pinned: Pinned,
+    writer: Arc<ingest::Writer>,
+    validation: Arc<Validation>,
+    stamp: Stamp,
+    user: String,
+    /// The session's transaction, where the files wait for its COMMIT.
+    staging: Option<Arc<parking_lot::Mutex<crate::session::State>>>,
+}
+
+impl AppendJob {
+    pub(crate) fn new(session: &Session, pinned: &Pinned, source: &str) -> Result<Self> {
+        Ok(Self {
+            writer: session.engine().writer(pinned.id, &pinned.table),
+            validation: validation(session, pinned)?,
+            stamp: Stamp::new(session, source),
+            user: session.user().to_owned(),
+            staging: session.stages(pinned).then(|| session.shared_state()),
+            pinned: pinned.clone(),
+        })
+    }
+
+    /// Takes the rows to their end, and returns how many after they are durable, or staged.
+    pub(crate) async fn run(self, rows: SendableRecordBatchStream) -> Result<u64> {
+        let pinned = self.pinned;
+        let rows = self.stamp.apply(rows, &pinned.snapshot.schema);
+        let Some(state) = self.staging else {
+            return Ok(self.writer.append(rows, &self.validation, Some(self.user)).await?.rows);
+        };
+        let written = self.writer.write(&pinned.snapshot, rows, &self.validation).await?;
         let staged = Staged {
-            table: Arc::clone(&pinned.table),
             name: pinned.name.to_string(),
-            base: Arc::clone(&pinned.snapshot),
+            table: pinned.table,
+            base: pinned.snapshot,
             adds: written.adds,
             removes: Vec::new(),
         };
-        session.stage(pinned.id, staged)?;
-        return Ok(written.rows);
+        crate::session::stage(&state, pinned.id, staged)?;
+        Ok(written.rows)
     }
-    let user = Some(session.user().to_owned());
-    Ok(writer.append(rows, &validation, user).await?.rows)
 }
 
 /// Adds rows to a table that has no name yet.
@@ -182,24 +209,38 @@ pub(crate) async fn append_unnamed(
     pinned: &Pinned,
     rows: SendableRecordBatchStream,
 ) -> Result<u64> {
-    let rows = stamp(session, rows, &pinned.snapshot.schema, "query");
+    let rows = Stamp::new(session, "query").apply(rows, &pinned.snapshot.schema);
     let validation = validation(session, pinned)?;
     let writer = ingest::Writer::new(Arc::clone(&pinned.table));
     Ok(writer.append(rows, &validation, Some(session.user().to_owned())).await?.rows)
 }
 
-/// Fills the columns that the server adds to raw tables.
-pub(crate) fn stamp(
-    session: &Session,
-    rows: SendableRecordBatchStream,
-    schema: &SchemaRef,
-    source: &str,
-) -> SendableRecordBatchStream {
+/// What the server adds to the rows of raw tables: when, by which statement, from where.
+struct Stamp {
+    now_micros: i64,
+    batch_id: String,
+    source: String,
+}
+
+impl Stamp {
+    fn new(session: &Session, source: &str) -> Self {
+        Self {
+            now_micros: session.engine().now_micros(),
+            batch_id: Uuid::now_v7().to_string(),
+            source: source.to_owned(),
+        }
+    }
+
+    fn apply(
+        self,
+        rows: SendableRecordBatchStream,
+        schema: &SchemaRef,
+    ) -> SendableRecordBatchStream {
     if !schema.fields().iter().any(|f| generated(f)) {
         return rows;
     }
-    let (target, source) = (Arc::clone(schema), source.to_owned());
-    let (now, batch_id) = (session.engine().now_micros(), Uuid::now_v7().to_string());
+    let target = Arc::clone(schema);
+    let Self { now_micros: now, batch_id, source } = self;
     let mut before: i64 = 0;
     let stamped = rows.map(move |batch| -> DfResult<RecordBatch> {
         let batch = batch?;
@@ -231,8 +272,8 @@ pub(crate) fn stamp(
         );
         Ok(RecordBatch::try_new(Arc::new(names), columns)?)
     });
-    let schema = Arc::clone(schema);
-    Box::pin(RecordBatchStreamAdapter::new(schema, stamped))
+    Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), stamped))
+    }
 }
 
 fn repeated(text: &str, count: usize) -> ArrayRef {

@@ -293,10 +293,10 @@ impl Session {
     /// Ends the session: an open transaction is rolled back, temporary tables go.
     pub async fn close(&self) {
         self.cursors.close_all();
-        let mut state = self.state.lock();
-        state.transaction = None;
-        state.temporary.clear();
-        drop(state);
+        self.with(|state| {
+            state.transaction = None;
+            state.temporary.clear();
+        });
         tokio::task::yield_now().await;
     }
 
@@ -411,10 +411,12 @@ impl Session {
     }
 
     pub(crate) fn stage(&self, id: Uuid, staged: Staged) -> Result<()> {
-        self.with(|s| match &mut s.transaction {
-            Some(open) => open.stage(id, staged),
-            None => Err(Error::internal("rows were staged outside of a transaction")),
-        })
+        stage(&self.state, id, staged)
+    }
+
+    /// For work that outlives a borrow of the session.
+    pub(crate) fn shared_state(&self) -> Arc<Mutex<State>> {
+        Arc::clone(&self.state)
     }
 
     /// Commits changes of the catalog: at once, or with the open transaction.
@@ -520,8 +522,9 @@ impl Session {
         u64::try_from(ms).ok().filter(|ms| *ms > 0).map(Duration::from_millis)
     }
 
-    /// An error inside a transaction makes it fail, as in Postgres.
-    fn fail(&self) {
+    /// An error inside a transaction makes it fail, as in Postgres. Listeners call it for errors
+    /// of their own, such as a parameter that does not decode.
+    pub fn fail(&self) {
         fail(&self.state);
     }
 
@@ -540,5 +543,13 @@ impl Session {
 pub(crate) fn fail(state: &Mutex<State>) {
     if let Some(open) = &mut state.lock().transaction {
         open.failed = true;
+    }
+}
+
+/// Keeps files for the COMMIT of the open transaction.
+pub(crate) fn stage(state: &Mutex<State>, id: Uuid, staged: Staged) -> Result<()> {
+    match &mut state.lock().transaction {
+        Some(open) => open.stage(id, staged),
+        None => Err(Error::internal("rows were staged outside of a transaction")),
     }
 }

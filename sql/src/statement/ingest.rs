@@ -104,7 +104,7 @@ async fn make(
 }
 
 /// Columns by name, in the table's order; one that does not come is NULL.
-fn conform(
+pub(super) fn conform(
     rows: SendableRecordBatchStream,
     schema: &SchemaRef,
     table: &str,
