@@ -1,5 +1,7 @@
 //! The extended query protocol: order, errors, portions, pipelines.
 
+use postgres_types::{ToSql, Type};
+
 use super::*;
 
 const ENDLESS: &str = "SELECT value FROM generate_series(1, 1000000000000)";
@@ -8,7 +10,7 @@ const ENDLESS: &str = "SELECT value FROM generate_series(1, 1000000000000)";
 async fn one_batch_is_answered_in_order() {
     let mut client = Client::connect(&server().await).await;
     let batch = [
-        parse("s", "SELECT $1::bigint + 1 AS n", &[]),
+        parse("s", "SELECT $1 + 1 AS n", &[20]),
         describe(b'S', "s"),
         bind("", "s", &[Some("41")], 1),
         describe(b'P', ""),
@@ -226,13 +228,12 @@ async fn a_driver_of_the_field_works() {
     let (driver, connection) =
         config.connect_raw(client.stream, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
-    let row = driver
-        .query_one(
-            "SELECT $1::bigint + 1, $2::text, $3::double precision, $4::boolean, $5::bytea",
-            &[&41_i64, &"grüße", &2.5_f64, &None::<bool>, &&[0_u8, 255][..]],
-        )
-        .await
-        .unwrap();
+    let types = [Type::INT8, Type::TEXT, Type::FLOAT8, Type::BOOL, Type::BYTEA];
+    let text = "SELECT $1 + 1, $2, $3, $4, $5";
+    let statement = driver.prepare_typed(text, &types).await.unwrap();
+    let bytes = &[0_u8, 255][..];
+    let parameters: [&(dyn ToSql + Sync); 5] = [&41_i64, &"grüße", &2.5_f64, &None::<bool>, &bytes];
+    let row = driver.query_one(&statement, &parameters).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 42);
     assert_eq!(row.get::<_, &str>(1), "grüße");
     assert!((row.get::<_, f64>(2) - 2.5).abs() < f64::EPSILON);
