@@ -115,6 +115,20 @@ async fn a_portal_is_read_in_portions_and_computed_no_further() {
 }
 
 #[tokio::test]
+async fn a_declared_cursor_is_described_like_a_portal() {
+    let mut client = Client::connect(&server().await).await;
+    client.query("BEGIN").await;
+    let declared = client.query("DECLARE \"My c\" CURSOR FOR SELECT 1::int AS one").await;
+    assert_eq!(tags(&declared), "CZ", "{declared:?}");
+    client.send(&[describe(b'P', "My c"), sync()].concat()).await;
+    let replies = client.until_ready().await;
+    assert_eq!(tags(&replies), "TZ", "{replies:?}");
+    assert!(replies[0].body[2..].starts_with(b"one\0"));
+    client.send(&[describe(b'P', "none"), sync()].concat()).await;
+    assert_eq!(sqlstate(&client.until_ready().await), "34000");
+}
+
+#[tokio::test]
 async fn a_limit_that_is_met_exactly_suspends_as_in_postgres() {
     let mut client = Client::connect(&server().await).await;
     client.query("BEGIN").await;
