@@ -213,11 +213,14 @@ where
     /// Tells notices, and settings that changed.
     pub(super) fn tell_news(&mut self) {
         for notice in self.session.take_notices() {
-            let severity = match notice.severity {
-                sql::Severity::Notice => "NOTICE",
-                sql::Severity::Warning => "WARNING",
+            let (severity, unwanted) = match notice.severity {
+                sql::Severity::Notice => ("NOTICE", &["warning", "error"][..]),
+                sql::Severity::Warning => ("WARNING", &["error"][..]),
             };
-            self.wire.replies.notice(severity, &notice.into());
+            let least = self.session.setting("client_min_messages").unwrap_or_default();
+            if !unwanted.contains(&least.as_str()) {
+                self.wire.replies.notice(severity, &notice.into());
+            }
         }
         for (name, value) in self.session.take_changed_settings() {
             self.wire.replies.parameter_status(&name, &value);
