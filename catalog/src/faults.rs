@@ -68,13 +68,13 @@ pub struct Rates {
 #[derive(Debug)]
 pub struct FaultStore {
     inner: Arc<dyn ObjectStore>,
-    seed: u64,
     plan: Arc<Mutex<Plan>>,
 }
 
 #[derive(Debug, Default)]
 struct Plan {
     rates: Rates,
+    seed: u64,
     random: u64,
     counts: HashMap<Operation, u64>,
     chosen: Vec<(Operation, u64, Fault)>,
@@ -90,8 +90,8 @@ impl FaultStore {
     /// A store that fails at random, the same way for the same seed.
     #[must_use]
     pub fn seeded(inner: Arc<dyn ObjectStore>, seed: u64, rates: Rates) -> Arc<Self> {
-        let plan = Plan { rates, random: seed, ..Plan::default() };
-        Arc::new(Self { inner, seed, plan: Arc::new(Mutex::new(plan)) })
+        let plan = Plan { rates, seed, random: seed, ..Plan::default() };
+        Arc::new(Self { inner, plan: Arc::new(Mutex::new(plan)) })
     }
 
     /// Makes the `nth` operation of a kind from now on fail; the next one is 1.
@@ -101,9 +101,11 @@ impl FaultStore {
         plan.chosen.push((operation, at, fault));
     }
 
-    /// Fails at random from now on as often as `rates` says.
-    pub fn set_rates(&self, rates: Rates) {
-        self.plan.lock().rates = rates;
+    /// Fails at random from now on, as a new store with this seed would.
+    pub fn reseed(&self, seed: u64, rates: Rates) {
+        let mut plan = self.plan.lock();
+        (plan.seed, plan.random) = (seed, seed);
+        plan.rates = rates;
     }
 
     /// No more faults from now on.
@@ -131,7 +133,7 @@ impl FaultStore {
 
 impl fmt::Display for FaultStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "faults with seed {} over {}", self.seed, self.inner)
+        write!(f, "faults with seed {} over {}", self.plan.lock().seed, self.inner)
     }
 }
 

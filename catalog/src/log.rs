@@ -194,6 +194,3 @@ pub(crate) fn encode(actions: &[Action]) -> Result<Bytes> {
     }
     Ok(bytes.into())
 }
-
-#[cfg(test)]
-mod tests;

@@ -198,6 +198,3 @@ fn keep_enough(files: &mut Vec<&Arc<DataFile>>, limit: usize) {
         files.truncate(last + 1);
     }
 }
-
-#[cfg(test)]
-mod tests;

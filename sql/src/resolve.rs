@@ -362,6 +362,12 @@ impl Calls {
             ast::FunctionArg::Named { name, arg: ast::FunctionArgExpr::Expr(value), .. } => {
                 (fold(name), value)
             }
+            // The Postgres dialect reads the name as an expression.
+            ast::FunctionArg::ExprNamed {
+                name: ast::Expr::Identifier(name),
+                arg: ast::FunctionArgExpr::Expr(value),
+                ..
+            } => (fold(name), value),
             _ => return None,
         };
         let at = match (name.as_str(), value) {

@@ -11,19 +11,21 @@ pub(super) fn check(
     head: &TableSnapshot,
     commit: &Commit,
 ) -> Result<()> {
+    let conflict = |reason: &str| {
+        Err(Error::Conflict { object: object.to_owned(), reason: reason.to_owned() })
+    };
+    if commit.kind == CommitKind::Exact && base.version != head.version {
+        return conflict("another commit came first");
+    }
     check_replay(object, head, commit)?;
     check_properties(object, head, commit)?;
     check_removes(object, head, commit)?;
     if base.version == head.version {
         return Ok(());
     }
-    let conflict = |reason: &str| {
-        Err(Error::Conflict { object: object.to_owned(), reason: reason.to_owned() })
-    };
     let redefined = base.metadata() != head.metadata() || base.protocol() != head.protocol();
     let read_all = match commit.kind {
-        CommitKind::Exact => return conflict("another commit came first"),
-        CommitKind::Append => false,
+        CommitKind::Append | CommitKind::Exact => false,
         CommitKind::Rewrite { read_all } | CommitKind::Metadata { read_all } => read_all,
     };
     if redefined {

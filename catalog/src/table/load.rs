@@ -59,7 +59,12 @@ impl LakeTable {
         let Some(newest) = listing.newest() else {
             return Err(Error::NotFound { kind: Kind::Table, name: location.to_string() });
         };
-        let Loaded { snapshot, checkpoint_version } = load(&log, &listing, newest).await?;
+        let loaded = match load(&log, &listing, newest).await {
+            // What is older than the newest checkpoint was not listed; it may tell the same.
+            Err(Error::Corrupt { .. }) => load(&log, &log.list().await?, newest).await,
+            other => other,
+        };
+        let Loaded { snapshot, checkpoint_version } = loaded?;
         Ok(Self::new(location, log, clock, snapshot, checkpoint_version))
     }
 }

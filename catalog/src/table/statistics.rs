@@ -67,6 +67,3 @@ const fn is_exact(data_type: &DataType) -> bool {
             | DataType::Boolean
     )
 }
-
-#[cfg(test)]
-mod tests;

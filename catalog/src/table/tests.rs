@@ -48,8 +48,7 @@ fn schema() -> SchemaRef {
 
 fn batch(ids: std::ops::Range<i64>) -> RecordBatch {
     let names: StringArray = ids.clone().map(|id| Some(format!("name {id}"))).collect();
-    let columns: Vec<ArrayRef> =
-        vec![Arc::new(Int64Array::from_iter_values(ids)), Arc::new(names)];
+    let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from_iter_values(ids)), Arc::new(names)];
     RecordBatch::try_new(schema(), columns).unwrap()
 }
 
@@ -73,14 +72,16 @@ async fn append(table: &Arc<LakeTable>, ids: std::ops::Range<i64>) -> Result<Arc
 fn session(table: &LakeTable) -> SessionContext {
     let context = SessionContext::new();
     let location = table.location();
-    context
-        .runtime_env()
-        .register_object_store(location.url.as_ref(), Arc::clone(&location.store));
+    context.runtime_env().register_object_store(location.url.as_ref(), Arc::clone(&location.store));
     context
 }
 
 /// The rows that a query over table "t" yields.
-async fn query(table: &Arc<LakeTable>, snapshot: Arc<TableSnapshot>, sql: &str) -> Vec<RecordBatch> {
+async fn query(
+    table: &Arc<LakeTable>,
+    snapshot: Arc<TableSnapshot>,
+    sql: &str,
+) -> Vec<RecordBatch> {
     let context = session(table);
     context.register_table("t", table.scan(snapshot)).unwrap();
     context.sql(sql).await.unwrap().collect().await.unwrap()

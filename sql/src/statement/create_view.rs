@@ -131,7 +131,8 @@ async fn materialized(
         fields.map(|f| create_table::stored_field(f, f.name())).collect::<Result<_>>()?;
     create_table::refuse_double_names(fields.iter().map(|f| f.name().as_str()))?;
     let schema: SchemaRef = Arc::new(Schema::new(fields));
-    check_options(&options, &schema)?;
+    let pairs = options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    views::ViewDefinition::from_options(pairs)?.check(&schema)?;
     let spec = TableSpec::new(Arc::clone(&schema));
     let (made, reference) = create_table::make(session, name, false, spec).await?;
     if !create.with_no_data {
@@ -151,33 +152,6 @@ async fn materialized(
     let entry = new_entry(session, name, definition);
     let id = entry.id;
     session.change(vec![Change::Put(entry)], Some(id)).await
-}
-
-/// What `WITH` may say: names of columns that there are, and the one way to refresh that there is.
-fn check_options(options: &BTreeMap<String, String>, schema: &SchemaRef) -> Result<()> {
-    const KNOWN: [&str; 6] =
-        ["entity", "event_time", "ttl", "target_lag", "refresh_mode", "online"];
-    for (key, value) in options {
-        match (key.as_str(), value.as_str()) {
-            ("entity" | "event_time", column) => {
-                for column in column.split(',').map(str::trim) {
-                    if schema.field_with_name(column).is_err() {
-                        return Err(Error::new(
-                            state::UNDEFINED_COLUMN,
-                            format!("column \"{column}\" named in option \"{key}\" does not exist"),
-                        ));
-                    }
-                }
-            }
-            ("refresh_mode", "full" | "auto") | ("online", "false") => {}
-            (known, value) if KNOWN.contains(&known) => {
-                return Err(Error::unsupported(format!("{known} = '{value}' is not supported"))
-                    .with_hint("Refresh is full, by REFRESH MATERIALIZED VIEW."));
-            }
-            (other, _) => return Err(create_table::unknown_option(other, &KNOWN)),
-        }
-    }
-    Ok(())
 }
 
 fn new_entry(session: &Session, name: &QualifiedName, definition: Definition) -> Entry {

@@ -11,7 +11,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
-use super::types::{Pair, coerce_keys, coerce_times};
+use super::types::{Pair, coerce_keys, coerce_times, sql_text};
 use crate::Error;
 
 /// How a left value must stand to a right one.
@@ -138,7 +138,7 @@ impl fmt::Display for Condition {
             write!(f, ", on=[{}]", keys.collect::<Vec<_>>().join(", "))?;
         }
         if let Some(Tolerance { limit, strict }) = &self.tolerance {
-            write!(f, ", age {} {limit}", if *strict { "<" } else { "<=" })?;
+            write!(f, ", age {} {}", if *strict { "<" } else { "<=" }, sql_text(limit))?;
         }
         if !self.cuts.is_empty() {
             let cuts = self.cuts.iter().map(ToString::to_string);
@@ -327,5 +327,5 @@ pub(super) fn form(
 }
 
 fn place(expression: &Expr, clause: &str) -> String {
-    format!("\"{expression}\" in {clause}")
+    format!("\"{}\" in {clause}", sql_text(expression))
 }

@@ -40,7 +40,6 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties,
     InputDistributionRequirements, PlanProperties, apply_expression_roots,
 };
-use futures::{StreamExt, stream};
 
 use super::gather::OutputColumns;
 use super::lookup::Lookup;
@@ -319,21 +318,19 @@ impl ExecutionPlan for PointInTimeJoinExec {
         let batches = match self.strategy {
             Strategy::Merge => {
                 let reservation = consumer.register(context.memory_pool());
-                let merge = Merge::new(plan, left, right, reservation, metrics);
-                let next =
-                    async |mut merge: Merge| Ok(merge.next().await?.map(|batch| (batch, merge)));
-                stream::try_unfold(merge, next).boxed()
+                Merge::new(plan, left, right, reservation, metrics).stream()
             }
             Strategy::Lookup => {
-                let reservation = consumer.with_can_spill(true).register(context.memory_pool());
+                // It can: what it gives up is sorted on disk.
+                let consumer = consumer.with_can_spill(true);
+                let reservation = consumer.register(context.memory_pool());
                 let merges = MetricBuilder::new(&self.metrics).counter("merges", partition);
                 let sorts = Sorts {
                     context,
                     left: (self.left.schema(), self.left_ordering()?),
                     right: (self.right.schema(), self.right_ordering()?),
                 };
-                let lookup = Lookup::new(plan, (left, right), sorts, reservation, metrics, merges);
-                stream::try_unfold(lookup, Lookup::next).boxed()
+                Lookup { plan, left, right, sorts, reservation, metrics, merges }.stream()
             }
         };
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))

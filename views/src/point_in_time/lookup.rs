@@ -26,7 +26,8 @@ use datafusion::error::Result;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_plan::metrics::{BaselineMetrics, Count};
-use futures::StreamExt;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt, stream};
 
 use super::columns::{Ordinals, Points};
 use super::gather::{History, RowRef, point_to_copies, slice_bytes};
@@ -39,75 +40,29 @@ use super::ties::Ties;
 /// More left rows are not numbered.
 const SLOTS_MAX: usize = u32::MAX as usize / 2;
 
-/// A running lookup; [`Lookup::next`] yields the joined batches.
+/// A join that is about to read its inputs.
 pub(super) struct Lookup {
-    plan: Plan,
-    state: State,
-    reservation: MemoryReservation,
-    metrics: BaselineMetrics,
-    merges: Count,
-}
-
-enum State {
-    /// Nothing was read so far.
-    Start {
-        left: SendableRecordBatchStream,
-        right: SendableRecordBatchStream,
-        sorts: Sorts,
-    },
-    /// Every left row has its right row.
-    Found {
-        left: VecDeque<RecordBatch>,
-        matches: Matches,
-        history: History<()>,
-    },
-    /// The left rows did not fit.
-    Merging(Box<Merge>),
-    Done,
+    pub(super) plan: Plan,
+    pub(super) left: SendableRecordBatchStream,
+    pub(super) right: SendableRecordBatchStream,
+    pub(super) sorts: Sorts,
+    pub(super) reservation: MemoryReservation,
+    pub(super) metrics: BaselineMetrics,
+    /// Counts the lookups that went on as merges.
+    pub(super) merges: Count,
 }
 
 impl Lookup {
-    pub(super) fn new(
-        plan: Plan,
-        (left, right): (SendableRecordBatchStream, SendableRecordBatchStream),
-        sorts: Sorts,
-        reservation: MemoryReservation,
-        metrics: BaselineMetrics,
-        merges: Count,
-    ) -> Self {
-        let state = State::Start { left, right, sorts };
-        Self { plan, state, reservation, metrics, merges }
+    /// The joined batches.
+    pub(super) fn stream(self) -> BoxStream<'static, Result<RecordBatch>> {
+        stream::once(self.run()).try_flatten().boxed()
     }
 
-    /// The next joined batch.
-    pub(super) async fn next(mut self) -> Result<Option<(RecordBatch, Self)>> {
-        if let State::Start { left, right, sorts } = self.state {
-            self.state = State::Done;
-            self = self.run(left, right, sorts).await?;
-        }
-        let joined = match &mut self.state {
-            State::Merging(merge) => merge.next().await?,
-            State::Found { left, matches, history } => {
-                let compute = self.metrics.elapsed_compute().clone();
-                let _timer = compute.timer();
-                let joined = emit(&self.plan, left, matches, history)?;
-                joined.inspect(|batch| self.metrics.record_output(batch.num_rows()))
-            }
-            State::Start { .. } | State::Done => None,
-        };
-        Ok(joined.map(|batch| (batch, self)))
-    }
-
-    /// Reads both sides.
-    async fn run(
-        mut self,
-        mut left: SendableRecordBatchStream,
-        mut right: SendableRecordBatchStream,
-        sorts: Sorts,
-    ) -> Result<Self> {
+    /// Reads both sides, and returns the batches that are then to come.
+    async fn run(mut self) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let compute = self.metrics.elapsed_compute().clone();
         let (mut held, mut builder, mut bytes) = (Vec::new(), IndexBuilder::default(), 0);
-        while let Some(batch) = left.next().await.transpose()? {
+        while let Some(batch) = self.left.next().await.transpose()? {
             let _timer = compute.timer();
             if batch.num_rows() == 0 {
                 continue;
@@ -118,7 +73,7 @@ impl Lookup {
             let fits = self.reservation.try_resize(bytes + builder.bytes()).is_ok();
             if !fits || builder.rows() > SLOTS_MAX {
                 drop(builder);
-                return self.merge((held, Some(left)), (None, right), sorts);
+                return self.merge(held, None);
             }
         }
         let timer = compute.timer();
@@ -126,38 +81,73 @@ impl Lookup {
         let mut waiting = Waiting::new(builder.build(), &self.plan);
         timer.done();
         while waiting.index.slots() > 0
-            && let Some(batch) = right.next().await.transpose()?
+            && let Some(batch) = self.right.next().await.transpose()?
         {
             let _timer = compute.timer();
             waiting.offer(&self.plan, batch)?;
             waiting.make_room(&self.plan)?;
             if self.reservation.try_resize(bytes + waiting.bytes()).is_err() {
                 let kept = waiting.copy_kept(&self.plan)?;
-                return self.merge((held, None), (Some(kept), right), sorts);
+                return self.merge(held, Some(kept));
             }
         }
         let _timer = compute.timer();
         let (matches, history) = waiting.finish(&self.plan, &held)?;
-        self.state = State::Found { left: held.into(), matches, history };
-        Ok(self)
+        let Self { plan, reservation, metrics, .. } = self;
+        let left = held.into();
+        let found = Found { plan, left, matches, history, metrics, _reservation: reservation };
+        Ok(stream::iter(found).boxed())
     }
 
     /// Goes on as a merge of what was read and what is still to come.
     fn merge(
-        mut self,
-        (held, left): (Vec<RecordBatch>, Option<SendableRecordBatchStream>),
-        (kept, right): (Option<RecordBatch>, SendableRecordBatchStream),
-        sorts: Sorts,
-    ) -> Result<Self> {
-        self.merges.add(1);
-        self.reservation.free();
+        self,
+        held: Vec<RecordBatch>,
+        kept: Option<RecordBatch>,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let Self { plan, left, right, sorts, reservation, metrics, merges } = self;
+        merges.add(1);
+        // The sorts get the memory that the lookup had.
+        drop(reservation);
         let left = sorts.left(held, left)?;
-        let right = sorts.right(kept.into_iter().collect(), Some(right))?;
-        let plan = self.plan.clone();
-        let reservation = self.reservation.new_empty();
-        let merge = Merge::new(plan, left, right, reservation, self.metrics.clone());
-        self.state = State::Merging(Box::new(merge));
-        Ok(self)
+        let right = sorts.right(kept.into_iter().collect(), right)?;
+        Ok(Merge::new(plan, left, right, sorts.reservation(), metrics).stream())
+    }
+}
+
+/// Left rows that have found their right rows.
+struct Found {
+    plan: Plan,
+    left: VecDeque<RecordBatch>,
+    matches: Matches,
+    history: History<()>,
+    metrics: BaselineMetrics,
+    _reservation: MemoryReservation,
+}
+
+impl Found {
+    /// The next left rows, at most as many as a batch may have, with their right columns.
+    fn join(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let rows = batch.num_rows().min(self.plan.batch_rows_max);
+        if rows < batch.num_rows() {
+            self.left.push_front(batch.slice(rows, batch.num_rows() - rows));
+        }
+        let output = &self.plan.output;
+        let matches = self.matches.take(rows);
+        let columns = self.history.gather(matches, &output.of_right(), &output.right_schema)?;
+        output.assemble(&batch.slice(0, rows), &[columns])
+    }
+}
+
+impl Iterator for Found {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let compute = self.metrics.elapsed_compute().clone();
+        let _timer = compute.timer();
+        let batch = self.left.pop_front()?;
+        let joined = self.join(&batch);
+        Some(joined.inspect(|batch| self.metrics.record_output(batch.num_rows())))
     }
 }
 
@@ -398,21 +388,4 @@ impl Matches {
         self.position += rows;
         &self.rows[self.position - rows..self.position]
     }
-}
-
-/// The next left rows with their right columns.
-fn emit(
-    plan: &Plan,
-    left: &mut VecDeque<RecordBatch>,
-    matches: &mut Matches,
-    history: &History<()>,
-) -> Result<Option<RecordBatch>> {
-    let Some(batch) = left.pop_front() else { return Ok(None) };
-    let rows = batch.num_rows().min(plan.batch_rows_max);
-    if rows < batch.num_rows() {
-        left.push_front(batch.slice(rows, batch.num_rows() - rows));
-    }
-    let output = &plan.output;
-    let columns = history.gather(matches.take(rows), &output.of_right(), &output.right_schema)?;
-    Ok(Some(output.assemble(&batch.slice(0, rows), &[columns])?))
 }

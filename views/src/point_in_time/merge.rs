@@ -16,14 +16,15 @@ use datafusion::error::Result;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_plan::metrics::BaselineMetrics;
-use futures::StreamExt;
+use futures::stream::BoxStream;
+use futures::{StreamExt, stream};
 
 use super::columns::Points;
 use super::gather::{History, RowRef, point_to_copies, slice_bytes};
 use super::plan::{HELD_BYTES_MAX, HELD_ROWS_RATIO, Plan, reaches};
 use super::ties::Ties;
 
-/// A running merge; [`Merge::next`] yields the joined batches.
+/// A running merge.
 pub(super) struct Merge {
     plan: Plan,
     left: SendableRecordBatchStream,
@@ -46,8 +47,14 @@ impl Merge {
         Self { plan, left, right, rest_of_left: None, matcher, reservation, metrics }
     }
 
+    /// The joined batches.
+    pub(super) fn stream(self) -> BoxStream<'static, Result<RecordBatch>> {
+        let next = async |mut merge: Self| Ok(merge.next().await?.map(|batch| (batch, merge)));
+        stream::try_unfold(self, next).boxed()
+    }
+
     /// The next joined batch.
-    pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>> {
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
         let Some(left) = self.next_left().await? else { return Ok(None) };
         let compute = self.metrics.elapsed_compute().clone();
         let timer = compute.timer();
@@ -108,7 +115,12 @@ impl Merge {
         }
         let copied = parts.iter().flatten().map(|array| array.get_array_memory_size());
         let bytes = slice_bytes(left) + copied.sum::<usize>() + self.matcher.history.bytes();
-        self.reservation.try_resize(bytes)
+        // Sorts below leave nothing free, and a few batches are what any operator works on.
+        match bytes <= HELD_BYTES_MAX {
+            true => self.reservation.resize(bytes),
+            false => self.reservation.try_resize(bytes)?,
+        }
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::internal_datafusion_err;
 use datafusion::error::Result;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::LexOrdering;
 use datafusion::physical_plan::ExecutionPlan;
@@ -30,7 +31,7 @@ impl Sorts {
     pub(super) fn left(
         &self,
         read: Vec<RecordBatch>,
-        rest: Option<SendableRecordBatchStream>,
+        rest: SendableRecordBatchStream,
     ) -> Result<SendableRecordBatchStream> {
         self.sort(&self.left, read, rest)
     }
@@ -39,19 +40,24 @@ impl Sorts {
     pub(super) fn right(
         &self,
         read: Vec<RecordBatch>,
-        rest: Option<SendableRecordBatchStream>,
+        rest: SendableRecordBatchStream,
     ) -> Result<SendableRecordBatchStream> {
         self.sort(&self.right, read, rest)
+    }
+
+    /// Memory for the merge of what is sorted.
+    pub(super) fn reservation(&self) -> MemoryReservation {
+        MemoryConsumer::new("PointInTimeJoin").register(self.context.memory_pool())
     }
 
     fn sort(
         &self,
         (schema, ordering): &(SchemaRef, LexOrdering),
         read: Vec<RecordBatch>,
-        rest: Option<SendableRecordBatchStream>,
+        rest: SendableRecordBatchStream,
     ) -> Result<SendableRecordBatchStream> {
         let read = stream::iter(read.into_iter().map(Ok));
-        let rows = read.chain(stream::iter(rest).flatten());
+        let rows = read.chain(rest);
         let rows = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), rows));
         let rows = Once { schema: Arc::clone(schema), rows: Mutex::new(Some(rows)) };
         let schema = Arc::clone(schema);

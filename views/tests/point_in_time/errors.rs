@@ -27,9 +27,9 @@ async fn conditions_of_other_forms_are_named() {
     let neither = "it is neither a longest age nor a comparison of both sides";
     for (condition, part, reason) in [
         ("(l.ts >= f.ts) ON l.id > f.n", "\"l.id > f.n\" in ON", not_equal),
-        ("(l.ts >= f.ts) ON l.id = 1", "\"l.id = Int64(1)\" in ON", not_equal),
+        ("(l.ts >= f.ts) ON l.id = 1", "\"l.id = 1\" in ON", not_equal),
         ("(l.ts >= f.ts) ON l.id = l.user_id", "\"l.id = l.user_id\" in ON", not_equal),
-        ("(l.ts >= f.ts) ON true", "\"Boolean(true)\" in ON", not_equal),
+        ("(l.ts >= f.ts) ON true", "\"true\" in ON", not_equal),
         (
             "(l.ts >= f.ts) ON l.id = f.n OR l.user_id = f.user_id",
             "\"l.id = f.n OR l.user_id = f.user_id\" in ON",
@@ -37,17 +37,16 @@ async fn conditions_of_other_forms_are_named() {
         ),
         (
             "(l.ts >= f.ts OR l.id = 1) ON l.user_id = f.user_id",
-            "\"l.ts >= f.ts OR l.id = Int64(1)\" in MATCH_CONDITION",
+            "\"l.ts >= f.ts OR l.id = 1\" in MATCH_CONDITION",
             "its conditions can be joined by AND only",
         ),
         ("(l.ts = f.ts)", "\"l.ts = f.ts\" in MATCH_CONDITION", first),
-        ("(l.id >= 1 AND l.ts >= f.ts)", "\"l.id >= Int64(1)\" in MATCH_CONDITION", first),
-        ("(l.ts >= f.ts AND f.n > 3)", "\"f.n > Int64(3)\" in MATCH_CONDITION", neither),
+        ("(l.id >= 1 AND l.ts >= f.ts)", "\"l.id >= 1\" in MATCH_CONDITION", first),
+        ("(l.ts >= f.ts AND f.n > 3)", "\"f.n > 3\" in MATCH_CONDITION", neither),
         ("(l.ts >= f.ts AND l.id = f.n)", "\"l.id = f.n\" in MATCH_CONDITION", neither),
         (
             "(l.ts >= f.ts AND l.ts - f.ts >= INTERVAL '1 day')",
-            "\"l.ts - f.ts >= IntervalMonthDayNano(\"IntervalMonthDayNano { months: 0, days: 1, \
-             nanoseconds: 0 }\")\" in MATCH_CONDITION",
+            "\"l.ts - f.ts >= INTERVAL '1 DAYS'\" in MATCH_CONDITION",
             neither,
         ),
     ] {
@@ -69,7 +68,7 @@ async fn subqueries_and_changing_values_are_refused() {
 
 #[tokio::test]
 async fn types_that_do_not_compare_are_named() {
-    let cast = "CAST(f.ts AS TIMESTAMP WITH TIME ZONE)";
+    let cast = "arrow_cast(f.ts, 'Timestamp(Microsecond, Some(\"UTC\"))')";
     let (message, hint) = refusal(&format!("MATCH_CONDITION (l.ts >= {cast})")).await;
     assert!(
         message.starts_with("cannot compare l.ts (timestamp without time zone) with"),
@@ -93,7 +92,7 @@ async fn a_longest_age_must_have_a_fixed_length() {
         refusal("MATCH_CONDITION (l.ts >= f.ts AND l.ts - f.ts <= INTERVAL '1 month')").await;
     assert_eq!(
         message,
-        "cannot use 1 mons as the longest age in ASOF JOIN: \
+        "cannot use INTERVAL '1 MONS' as the longest age in ASOF JOIN: \
          months and years have no fixed length: give days"
     );
     let twice = "l.ts - f.ts <= INTERVAL '1 day' AND l.ts - f.ts <= INTERVAL '2 days'";

@@ -17,7 +17,7 @@ async fn context(runtime: Arc<RuntimeEnv>) -> SessionContext {
     let config =
         SessionConfig::new().with_target_partitions(2).with_sort_spill_reservation_bytes(1 << 20);
     let context = session(config, runtime);
-    for (name, count) in [("many", 120_000), ("more", 240_000)] {
+    for (name, count) in [("many", 400_000), ("more", 500_000)] {
         let sql = format!(
             "CREATE TABLE {name} AS SELECT value AS id, value * 7919 % 1009 AS user_id,
                arrow_cast(value * 104729 % 1000003, 'Timestamp(Microsecond, None)') AS ts,
@@ -49,7 +49,7 @@ fn metric(plan: &Arc<dyn ExecutionPlan>, name: &str) -> usize {
 #[tokio::test]
 async fn a_lookup_that_does_not_fit_becomes_a_merge_with_the_same_answer() {
     let expected = rows(&context(Arc::default()).await, QUERY).await;
-    let (runtime, pool) = with_pool(9 << 20);
+    let (runtime, pool) = with_pool(24 << 20);
     let context = context(runtime).await;
     let plan = physical(&context, QUERY).await;
     collect(Arc::clone(&plan), context.task_ctx()).await.unwrap();

@@ -11,8 +11,10 @@ use serde_json::Value;
 
 /// Characters of a string that statistics keep.
 const PREFIX_CHARS: usize = 32;
-/// Integers below this pass through a double unharmed; decimals of so many digits do, too.
-const EXACT_DOUBLE: f64 = 1e15;
+/// Decimals of so many digits can be told apart as doubles.
+const EXACT_DOUBLE: f64 = 1e14;
+/// How far a number with a fraction may be off that was read from JSON, relative to itself.
+const JSON_ERROR: f64 = 4.0 * f64::EPSILON;
 const MICROS_PER_MILLI: i64 = 1000;
 
 /// A bound that no value is below.
@@ -33,7 +35,7 @@ fn read(value: &Value, data_type: &DataType, upper: bool) -> Option<ScalarValue>
         DataType::Int32 => ScalarValue::Int32(Some(value.as_i64()?.try_into().ok()?)),
         DataType::Int64 => ScalarValue::Int64(Some(value.as_i64()?)),
         DataType::Float32 => ScalarValue::Float32(Some(read_float32(value.as_f64()?, upper))),
-        DataType::Float64 => ScalarValue::Float64(Some(value.as_f64()?)),
+        DataType::Float64 => ScalarValue::Float64(Some(read_float64(value, upper)?)),
         DataType::Utf8 => ScalarValue::Utf8(Some(value.as_str()?.to_owned())),
         DataType::Date32 => ScalarValue::Date32(Some(read_date(value.as_str()?)?)),
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {
@@ -51,6 +53,16 @@ fn read(value: &Value, data_type: &DataType, upper: bool) -> Option<ScalarValue>
     })
 }
 
+/// Whole numbers are read exactly; others may come out as a neighbour.
+fn read_float64(value: &Value, upper: bool) -> Option<f64> {
+    let number = value.as_f64()?;
+    if value.is_i64() {
+        return Some(number);
+    }
+    let slack = number.abs() * JSON_ERROR;
+    Some(if upper { (number + slack).next_up() } else { (number - slack).next_down() })
+}
+
 /// The double in the text may have been a rounded single.
 fn read_float32(value: f64, upper: bool) -> f32 {
     let near = value as f32;
@@ -61,7 +73,7 @@ fn read_float32(value: f64, upper: bool) -> f32 {
     }
 }
 
-/// Decimals are JSON numbers, which arrive as doubles: up to 15 digits are exact, more are widened.
+/// Decimals are JSON numbers, which arrive as doubles: up to 14 digits are exact, more are widened.
 fn read_decimal(value: &Value, scale: i8, upper: bool) -> Option<i128> {
     let factor = 10_i128.checked_pow(u32::try_from(scale).ok()?)?;
     if let Some(whole) = value.as_i64() {
@@ -75,7 +87,7 @@ fn read_decimal(value: &Value, scale: i8, upper: bool) -> Option<i128> {
     let unscaled = if unscaled.abs() < EXACT_DOUBLE {
         unscaled.round()
     } else {
-        let slack = unscaled.abs() * 4.0 * f64::EPSILON;
+        let slack = unscaled.abs() * JSON_ERROR;
         if upper { (unscaled + slack).ceil() } else { (unscaled - slack).floor() }
     };
     (unscaled.abs() < 1e38).then_some(unscaled as i128)
@@ -139,9 +151,10 @@ fn json_string(text: &str) -> Option<String> {
     serde_json::to_string(text).ok()
 }
 
-/// The shortest text that reads back as the same number, and that JSON takes for a fraction.
+/// The shortest text that reads back as the same number; whole where the number is.
 fn float_text(value: f64) -> String {
-    format!("{value:?}")
+    let whole = value.fract() == 0.0 && value.abs() < EXACT_DOUBLE && value != 0.0;
+    if whole { format!("{value}") } else { format!("{value:?}") }
 }
 
 fn decimal_text(unscaled: i128, scale: i8) -> String {
