@@ -289,7 +289,7 @@ fn integers(data: &Data) -> Result<Vec<i32>> {
 
 fn data(value: Value, rows: usize) -> Result<Data> {
     let first = value.shape().first().copied();
-    if first != Some(rows) || value.len() % rows.max(1) != 0 {
+    if first != Some(rows) || !value.len().is_multiple_of(rows.max(1)) {
         return Err(Error::evaluation(format!(
             "an output has {} rows for {rows} rows of input",
             first.unwrap_or_default()

@@ -195,7 +195,7 @@ impl Weights {
         let bias = bias.map_or(Ok(&[][..]), T::slice)?;
         let bias = (0..self.outputs)
             .map(|output| bias.get(if bias.len() == 1 { 0 } else { output }).copied())
-            .map(|value| value.map_or(T::default(), |value| value * bias_scale))
+            .map(|value| value.unwrap_or_default() * bias_scale)
             .collect();
         let weight = |input: usize, output: usize| {
             let place = if self.transposed {

@@ -319,7 +319,7 @@ fn signatures_that_do_not_fit_are_refused() {
     let mut date = case.signature.clone();
     date.inputs[0] = field("day", DataType::Date32);
     let error = Model::load(&case.bytes, &date, &limits).unwrap_err();
-    assert!(error.to_string().contains("models do not take \"day\" of type Date32"), "{error}");
+    assert!(error.to_string().contains("models do not take \"day\" of type date"), "{error}");
 
     let columns = Case::named("columns");
     let mut renamed = columns.signature.clone();

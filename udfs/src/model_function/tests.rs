@@ -76,14 +76,16 @@ async fn wrong_calls_name_the_argument() {
     let call = people("risk").call(vec![col("country"), col("age"), col("country"), lit("web")]);
     let error = select(call).await.unwrap_err();
     assert!(
-        error.contains("argument 1 (\"amount\") of model \"risk\" must be a number, not Utf8"),
+        error.contains("argument 1 (\"amount\") of model \"risk\" must be a number, not text"),
         "{error}"
     );
 
     let call = people("risk").call(vec![lit(1.0), col("amount"), col("country"), lit("web")]);
     let error = select(call).await.unwrap_err();
     assert!(
-        error.contains("argument 2 (\"age\") of model \"risk\" must be an integer, not Float64"),
+        error.contains(
+            "argument 2 (\"age\") of model \"risk\" must be an integer, not double precision"
+        ),
         "{error}"
     );
 }

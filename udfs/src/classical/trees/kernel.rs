@@ -95,9 +95,9 @@ impl Ensemble {
         }
         match self.columns.len() + 1 {
             ..=32 => self.score_blocks::<32>(values, rows, &mut scores),
-            ..=64 => self.score_blocks::<64>(values, rows, &mut scores),
-            ..=128 => self.score_blocks::<128>(values, rows, &mut scores),
-            ..=HEAP_COLUMNS_MAX => {
+            33..=64 => self.score_blocks::<64>(values, rows, &mut scores),
+            65..=128 => self.score_blocks::<128>(values, rows, &mut scores),
+            129..=HEAP_COLUMNS_MAX => {
                 self.score_blocks::<HEAP_COLUMNS_MAX>(values, rows, &mut scores);
             }
             wide => self.score_wide(wide, values, rows, &mut scores),
