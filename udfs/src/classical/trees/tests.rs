@@ -81,9 +81,9 @@ fn grow(plan: &Plan, random: &mut Random, forest: &mut Forest, tree: u32, depth:
     forest.nodes.len() as u32 - 1
 }
 
-/// Both walks over the same rows; returns how many trees are heaps and how many are linked, if the
-/// kernel took the forest.
-fn compare(plan: &Plan, seed: u64) -> Option<(usize, usize)> {
+/// Both walks over the same rows; returns how many trees are bits, heaps and linked, if the kernel
+/// took the forest.
+fn compare(plan: &Plan, seed: u64) -> Option<[usize; 3]> {
     let random = &mut Random(seed);
     let forest = forest(plan, random);
     let ensemble = layout::ensemble(&forest)?;
@@ -94,27 +94,36 @@ fn compare(plan: &Plan, seed: u64) -> Option<(usize, usize)> {
         let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&kernel), bits(&general), "seed {seed}, {rows} rows");
     }
-    let heaps =
-        ensemble.trees.iter().filter(|tree| matches!(tree.layout, Layout::Heap { .. })).count();
-    Some((heaps, ensemble.trees.len() - heaps))
+    let mut layouts = [0; 3];
+    for tree in &ensemble.trees {
+        layouts[match tree.layout {
+            Layout::Bits { .. } => 0,
+            Layout::Heap { .. } => 1,
+            Layout::Linked { .. } => 2,
+        }] += 1;
+    }
+    Some(layouts)
 }
 
 #[test]
 fn the_kernel_walks_as_the_general_walk_does() {
+    let mut seen = [0; 3];
     // Widths on both sides of each block size that the kernel is compiled for.
-    for (width, depth) in [(1, 0), (3, 1), (10, 5), (30, 6), (40, 8), (90, 4), (200, 7), (300, 6)] {
+    for (width, depth) in [(1, 0), (3, 1), (10, 5), (30, 6), (40, 8), (90, 4), (200, 7), (600, 8)] {
         for (targets, own_target) in [(1, false), (3, true), (3, false)] {
             for seed in 1..4 {
                 let plan = Plan { trees: 7, depth, width, targets, own_target, modes: &ORDERED };
                 // Minus infinity has nothing below it: such a forest is left to the general walk.
                 let plan = if seed == 3 { plan } else { Plan { modes: &ORDERED[..1], ..plan } };
-                let heaps = compare(&plan, seed * 1000 + u64::from(width));
-                if seed < 3 && width < 200 {
-                    assert!(heaps.is_some_and(|(heaps, _)| heaps > 0), "no heaps at width {width}");
+                let layouts = compare(&plan, seed * 1000 + u64::from(width));
+                assert!(seed == 3 || layouts.is_some(), "width {width}, seed {seed}");
+                for (seen, count) in seen.iter_mut().zip(layouts.unwrap_or_default()) {
+                    *seen += count;
                 }
             }
         }
     }
+    assert!(seen.iter().all(|count| *count > 20), "{seen:?}");
 }
 
 #[test]
@@ -127,7 +136,7 @@ fn deep_trees_are_linked() {
         own_target: false,
         modes: &ORDERED[..1],
     };
-    assert!(compare(&plan, 5).is_some_and(|(_, linked)| linked > 2));
+    assert!(compare(&plan, 5).is_some_and(|[_, _, linked]| linked > 2));
 }
 
 #[test]
