@@ -34,6 +34,9 @@ pub enum Error {
     /// Field metadata names a type that this version does not know.
     #[error("type \"{0}\" is not known")]
     UnknownType(String),
+    /// The work on the rows ended before its time: the server is stopping, or a mistake of ours.
+    #[error("could not finish reading the rows")]
+    Interrupted,
     /// A mistake of ours: arrays that do not fit together.
     #[error("could not build the rows")]
     Arrow(#[from] ArrowError),
@@ -47,6 +50,7 @@ impl Error {
             Self::Row(error) => error.reason().sqlstate(),
             Self::Option { sqlstate, .. } => sqlstate,
             Self::UnsupportedType(_) | Self::UnknownType(_) => "0A000",
+            Self::Interrupted => "57014",
             Self::Arrow(_) => "XX000",
         }
     }
