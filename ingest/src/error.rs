@@ -38,7 +38,9 @@ pub enum Error {
     #[error("type \"{0}\" is not known")]
     UnknownType(String),
     /// A NULL where the column refuses it.
-    #[error("null value in column \"{column}\" of relation \"{table}\" violates not-null constraint")]
+    #[error(
+        "null value in column \"{column}\" of relation \"{table}\" violates not-null constraint"
+    )]
     NotNull {
         /// The table.
         table: String,

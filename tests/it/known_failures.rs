@@ -12,9 +12,9 @@ pub(crate) fn mark(trials: Vec<Trial>) -> Vec<Trial> {
     let text = fs::read_to_string(path).unwrap();
     let mut known = BTreeMap::new();
     for line in text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
-        let (name, reason) = line.split_once(": ").unwrap_or_else(|| {
-            panic!("tests/known_failures.txt: \"{line}\" has no reason")
-        });
+        let (name, reason) = line
+            .split_once(": ")
+            .unwrap_or_else(|| panic!("tests/known_failures.txt: \"{line}\" has no reason"));
         known.insert(name.trim().to_owned(), reason.trim().to_owned());
     }
     let mut marked = Vec::new();

@@ -1,7 +1,11 @@
 //! All tests of the server from outside, one binary, with a list of tests of its own: each `.slt`
 //! file and each Python file is a test, and one that lacks its component counts as ignored.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that meets the unexpected must stop")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that meets the unexpected must stop"
+)]
 
 mod clients;
 mod cost;
