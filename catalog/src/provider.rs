@@ -9,6 +9,7 @@
 
 mod layout;
 mod pruning;
+mod reader;
 mod statistics;
 
 use std::sync::Arc;
@@ -20,7 +21,9 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::physical_plan::{
+    FileGroup, FileScanConfigBuilder, ParquetFileReaderFactory, ParquetSource,
+};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
@@ -32,6 +35,7 @@ use crate::error::Error;
 use crate::stores::Location;
 use crate::table::{DataFile, TableSnapshot};
 use layout::Layout;
+use reader::IndexedReaders;
 
 /// The name of the column that holds the path of a row's file.
 pub const FILE_COLUMN: &str = "__file";
@@ -106,30 +110,32 @@ impl TableProvider for PinnedTable {
         let statistics = statistics::of_scan(&files, &self.layout, &projection);
         let partitions = state.config().target_partitions();
         let groups = self.groups(&files, partitions)?;
-        let config =
-            FileScanConfigBuilder::new(self.location.url.clone(), Arc::new(self.source(state)))
-                .with_file_groups(groups)
-                .with_statistics(statistics)
-                .with_projection_indices(Some(projection))?
-                .with_limit(limit)
-                .build();
+        let source = self.source(state, !every_row_counts);
+        let config = FileScanConfigBuilder::new(self.location.url.clone(), Arc::new(source))
+            .with_file_groups(groups)
+            .with_statistics(statistics)
+            .with_projection_indices(Some(projection))?
+            .with_limit(limit)
+            .build();
         Ok(DataSourceExec::from_data_source(config))
     }
 }
 
 impl PinnedTable {
-    fn source(&self, state: &dyn Session) -> ParquetSource {
+    fn source(&self, state: &dyn Session, filters_rows: bool) -> ParquetSource {
         let options = TableParquetOptions {
             global: state.config_options().execution.parquet.clone(),
             ..TableParquetOptions::default()
         };
         let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let factory =
+        let footers =
             CachedParquetFileReaderFactory::new(Arc::clone(&self.location.store), footers);
+        let readers: Arc<dyn ParquetFileReaderFactory> =
+            if filters_rows { Arc::new(IndexedReaders { footers }) } else { Arc::new(footers) };
         let hint = options.global.metadata_size_hint;
         let source = ParquetSource::new(self.layout.table_schema().clone())
             .with_table_parquet_options(options)
-            .with_parquet_file_reader_factory(Arc::new(factory));
+            .with_parquet_file_reader_factory(readers);
         match hint {
             Some(bytes) => source.with_metadata_size_hint(bytes),
             None => source,
@@ -198,3 +204,6 @@ fn keep_enough(files: &mut Vec<&Arc<DataFile>>, limit: usize) {
         files.truncate(last + 1);
     }
 }
+
+#[cfg(test)]
+mod tests;

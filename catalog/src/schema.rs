@@ -118,3 +118,6 @@ const fn can_partition(data_type: &DataType) -> bool {
             | DataType::Decimal128(_, _)
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,9 @@ mod csv;
 mod json_lines;
 mod line_end;
 mod options;
+mod parallel;
 mod plain;
+mod reading;
 mod records;
 mod row_error;
 mod scan;
@@ -34,8 +36,9 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 
-pub use chunk::{Chunk, Decoded};
+pub use chunk::{Chunk, Decoded, Rejected};
 pub use options::{Format, Header, OnError, Options, UnknownFields};
+pub use parallel::decode_stream;
 pub use row_error::RowError;
 
 use crate::error::Result;
@@ -46,7 +49,7 @@ use split::Splitter;
 #[derive(Debug)]
 pub struct Decoder {
     splitter: Splitter,
-    rejected: Vec<RowError>,
+    rejected: Vec<Rejected>,
     rows: u64,
     ended: bool,
 }
@@ -92,7 +95,7 @@ impl Decoder {
     }
 
     /// Takes the rows refused so far, if the options collect them.
-    pub fn take_rejected(&mut self) -> Vec<RowError> {
+    pub fn take_rejected(&mut self) -> Vec<Rejected> {
         std::mem::take(&mut self.rejected)
     }
 
@@ -110,7 +113,7 @@ impl Decoder {
     fn decode(&mut self, chunks: &[Chunk]) -> Result<Vec<RecordBatch>> {
         let mut batches = Vec::new();
         for chunk in chunks {
-            let decoded = chunk.decode()?;
+            let decoded = chunk.decode()?.after(self.rows);
             batches.extend(decoded.batches);
             self.rejected.extend(decoded.rejected);
             self.rows += decoded.rows;

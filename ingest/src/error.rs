@@ -38,7 +38,9 @@ pub enum Error {
     #[error("type \"{0}\" is not known")]
     UnknownType(String),
     /// A NULL where the column refuses it.
-    #[error("null value in column \"{column}\" of relation \"{table}\" violates not-null constraint")]
+    #[error(
+        "null value in column \"{column}\" of relation \"{table}\" violates not-null constraint"
+    )]
     NotNull {
         /// The table.
         table: String,
@@ -72,6 +74,9 @@ pub enum Error {
     /// The server stops; whether the commit landed is in the table's log.
     #[error("could not learn whether the rows were committed: the server is stopping")]
     WriterStopped,
+    /// The work on the rows ended before its time: the server is stopping, or a mistake of ours.
+    #[error("could not finish reading the rows")]
+    Interrupted,
     /// A mistake of ours: arrays that do not fit together.
     #[error("could not build the rows")]
     Arrow(#[from] ArrowError),
@@ -90,6 +95,7 @@ impl Error {
             // What lies below has SQLSTATEs of its own.
             Self::Arrow(_) | Self::Rows(_) | Self::Catalog(_) | Self::Shape { .. } => "XX000",
             Self::WriterStopped => "57P01",
+            Self::Interrupted => "57014",
         }
     }
 

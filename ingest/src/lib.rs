@@ -9,6 +9,7 @@
 
 pub mod decode;
 mod dialect;
+pub mod encode;
 pub mod error;
 pub mod text;
 mod writer;

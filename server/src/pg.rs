@@ -211,7 +211,7 @@ struct Admitted {
 }
 
 /// Tells a client that has not been let in why, if it still listens.
-async fn refuse<W: AsyncWrite + Unpin>(replies: &mut Replies<W>, trouble: &Trouble) {
+async fn refuse<W: AsyncWrite + Unpin + Send>(replies: &mut Replies<W>, trouble: &Trouble) {
     const FAREWELL: Duration = Duration::from_millis(500);
     let (Trouble::Fatal(report) | Trouble::Statement(report)) = trouble else { return };
     replies.error(Severity::Fatal, report);

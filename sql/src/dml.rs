@@ -236,43 +236,43 @@ impl Stamp {
         rows: SendableRecordBatchStream,
         schema: &SchemaRef,
     ) -> SendableRecordBatchStream {
-    if !schema.fields().iter().any(|f| generated(f)) {
-        return rows;
-    }
-    let target = Arc::clone(schema);
-    let Self { now_micros: now, batch_id, source } = self;
-    let mut before: i64 = 0;
-    let stamped = rows.map(move |batch| -> DfResult<RecordBatch> {
-        let batch = batch?;
-        let (count, first) = (batch.num_rows(), before + 1);
-        before += i64::try_from(count).unwrap_or(i64::MAX);
-        let mut given = batch.columns().iter();
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(target.fields().len());
-        for field in target.fields() {
-            let filled: Option<ArrayRef> = match field.name().as_str() {
-                _ if !generated(field) => given.next().map(Arc::clone),
-                "_ingested_at" => Some(Arc::new(
-                    TimestampMicrosecondArray::from_value(now, count).with_timezone("UTC"),
-                )),
-                "_batch_id" => Some(repeated(&batch_id, count)),
-                "_source" => Some(repeated(&source, count)),
-                "_source_row" => Some(Arc::new(Int64Array::from_iter_values(
-                    (0..count).map(|n| first + i64::try_from(n).unwrap_or_default()),
-                ))),
-                _ => Some(arrow::array::new_null_array(field.data_type(), count)),
-            };
-            columns.extend(filled);
+        if !schema.fields().iter().any(|f| generated(f)) {
+            return rows;
         }
-        let names = Schema::new(
-            target
-                .fields()
-                .iter()
-                .map(|f| f.as_ref().clone().with_nullable(true))
-                .collect::<Vec<_>>(),
-        );
-        Ok(RecordBatch::try_new(Arc::new(names), columns)?)
-    });
-    Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), stamped))
+        let target = Arc::clone(schema);
+        let Self { now_micros: now, batch_id, source } = self;
+        let mut before: i64 = 0;
+        let stamped = rows.map(move |batch| -> DfResult<RecordBatch> {
+            let batch = batch?;
+            let (count, first) = (batch.num_rows(), before + 1);
+            before += i64::try_from(count).unwrap_or(i64::MAX);
+            let mut given = batch.columns().iter();
+            let mut columns: Vec<ArrayRef> = Vec::with_capacity(target.fields().len());
+            for field in target.fields() {
+                let filled: Option<ArrayRef> = match field.name().as_str() {
+                    _ if !generated(field) => given.next().map(Arc::clone),
+                    "_ingested_at" => Some(Arc::new(
+                        TimestampMicrosecondArray::from_value(now, count).with_timezone("UTC"),
+                    )),
+                    "_batch_id" => Some(repeated(&batch_id, count)),
+                    "_source" => Some(repeated(&source, count)),
+                    "_source_row" => Some(Arc::new(Int64Array::from_iter_values(
+                        (0..count).map(|n| first + i64::try_from(n).unwrap_or_default()),
+                    ))),
+                    _ => Some(arrow::array::new_null_array(field.data_type(), count)),
+                };
+                columns.extend(filled);
+            }
+            let names = Schema::new(
+                target
+                    .fields()
+                    .iter()
+                    .map(|f| f.as_ref().clone().with_nullable(true))
+                    .collect::<Vec<_>>(),
+            );
+            Ok(RecordBatch::try_new(Arc::new(names), columns)?)
+        });
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), stamped))
     }
 }
 
@@ -606,7 +606,10 @@ pub(crate) struct InsertTarget {
 
 impl InsertTarget {
     pub(crate) fn new(state: &SessionState, table: &SchemaRef) -> Result<Self> {
-        let schema = user_schema(table);
+        // NULLs are refused where the rows are checked, with the column's name in the message.
+        let nullable = user_schema(table);
+        let nullable = nullable.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
+        let schema = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
         let mut defaults = BTreeMap::new();
         for field in schema.fields() {
             if let Some(text) = field.metadata().get(DEFAULT_KEY) {

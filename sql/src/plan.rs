@@ -71,8 +71,8 @@ impl ast::VisitorMut for PositionalCalls {
             && name.to_string().eq_ignore_ascii_case(parser::TABLE_AT)
         {
             for argument in &mut args.args {
-                if let ast::FunctionArg::Named { arg, .. } | ast::FunctionArg::ExprNamed { arg, .. } =
-                    argument
+                if let ast::FunctionArg::Named { arg, .. }
+                | ast::FunctionArg::ExprNamed { arg, .. } = argument
                 {
                     *argument = ast::FunctionArg::Unnamed(arg.clone());
                 }

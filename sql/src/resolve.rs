@@ -182,8 +182,10 @@ impl<'a> Resolver<'a> {
                 let pinned = self.pin(entry).await?;
                 Ok(provider_as_source(pinned.table.scan(pinned.snapshot)))
             }
-            Definition::View { sql, search_path, .. } => {
+            Definition::View { sql, search_path, columns } => {
                 let plan = Box::pin(self.view(entry, sql, search_path)).await?;
+                let names: Vec<String> = columns.iter().map(|c| c.name.clone()).collect();
+                let plan = crate::statement::create_view::renamed(plan, &names)?;
                 Ok(provider_as_source(Arc::new(ViewTable::new(plan, Some(sql.clone())))))
             }
             Definition::Schema { .. } | Definition::Model { .. } => Err(Error::new(

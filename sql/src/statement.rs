@@ -93,7 +93,7 @@ impl Kind {
     pub(crate) fn from_ast(statement: ast::Statement, with_no_data: bool) -> Result<Self> {
         use ast::Statement as S;
         let kind = match statement {
-            S::Query(query) => Self::Query(query),
+            S::Query(query) => from_query(*query)?,
             S::Insert(insert) => Self::Insert(insert),
             S::Update(update) => Self::Update(update),
             S::Delete(delete) => Self::Delete(delete),
@@ -139,6 +139,20 @@ impl Kind {
             other => return Err(unsupported(&other)),
         };
         Ok(kind)
+    }
+}
+
+/// `WITH ... INSERT` is an INSERT whose source has the WITH.
+fn from_query(query: ast::Query) -> Result<Kind> {
+    let ast::SetExpr::Insert(ast::Statement::Insert(mut insert)) = *query.body else {
+        return Ok(Kind::Query(Box::new(query)));
+    };
+    match &mut insert.source {
+        Some(source) if source.with.is_none() => {
+            source.with = query.with;
+            Ok(Kind::Insert(insert))
+        }
+        _ => Err(Error::unsupported("this form of WITH ... INSERT is not supported")),
     }
 }
 

@@ -52,6 +52,13 @@ pub enum Error {
         /// What is not supported.
         reason: String,
     },
+    /// An operator combines values of different rows, so that a row would score differently in
+    /// another batch.
+    #[error("{node} works across rows, a model must score each row on its own")]
+    AcrossRows {
+        /// The operator and the name of its node, or the engine that found out.
+        node: String,
+    },
     /// The graph contradicts itself.
     #[error("the model is not valid: {reason}")]
     InvalidGraph {

@@ -188,7 +188,7 @@ fn shape(input: &ValueInfo, columns: usize) -> Result<Shape> {
     let rest = sizes.get(1..).unwrap_or_default();
     let known: usize = rest.iter().flatten().product();
     let open = rest.iter().filter(|size| size.is_none()).count();
-    if open > 1 || known == 0 || columns % known != 0 || open == 0 && known != columns {
+    if open > 1 || known == 0 || !columns.is_multiple_of(known) || open == 0 && known != columns {
         return Err(mismatch(format!(
             "{columns} columns do not fill input \"{}\" of the graph",
             input.name

@@ -180,3 +180,7 @@ impl fmt::Debug for Model {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+mod tests;

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 
 use crate::error::Error;
 use crate::model::Model;
-use crate::signature::Family;
+use crate::signature::{Family, sql_name};
 
 /// A model under the name by which SQL calls it.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl ModelFunction {
             input: input.name().clone(),
             position: position + 1,
             expected: expected(declared),
-            actual: Family::of(given).map_or_else(|| given.to_string(), |_| given.to_string()),
+            actual: sql_name(given),
         }
         .into())
     }
@@ -75,7 +75,7 @@ fn expected(declared: &DataType) -> String {
     if declared.is_integer() {
         return "an integer".to_owned();
     }
-    Family::of(declared).map_or_else(|| declared.to_string(), |family| family.name().to_owned())
+    Family::of(declared).map_or_else(|| sql_name(declared), |family| family.name().to_owned())
 }
 
 impl PartialEq for ModelFunction {
@@ -147,3 +147,7 @@ impl ScalarUDFImpl for ModelFunction {
         Ok(ColumnarValue::Array(result))
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests;

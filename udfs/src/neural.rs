@@ -49,9 +49,13 @@ pub(crate) fn supports(domain: &str, operator: &str) -> bool {
     domain.is_empty() && OPERATORS.binary_search(&operator).is_ok()
 }
 
-/// Whether an operator does the kind of work that this engine is for.
-pub(crate) fn heavy(domain: &str, operator: &str) -> bool {
-    domain.is_empty() && matches!(operator, "Conv" | "Gemm" | "GRU" | "LSTM" | "MatMul")
+/// How much an operator does of the kind of work that this engine is for.
+pub(crate) fn weight(domain: &str, operator: &str) -> usize {
+    match (domain, operator) {
+        ("", "Gemm" | "MatMul") => 1,
+        ("", "Conv" | "ConvInteger" | "ConvTranspose" | "GRU" | "LSTM" | "MatMulInteger") => 2,
+        _ => 0,
+    }
 }
 
 /// A network ready to run.
@@ -120,26 +124,27 @@ impl Network {
         Ok(network)
     }
 
-    /// What the outputs are, from a run over zeros.
+    /// What the outputs are, from a run over two rows; each must come out as it does alone.
     fn probe(&self, graph: &Graph, limits: &Limits) -> Result<Vec<OutputInfo>> {
-        let rows = if self.single_rows { 1 } else { 2 };
-        let zeros = self
-            .inputs
-            .iter()
-            .map(|port| match port.element {
-                ElementType::Int32 | ElementType::Int64 | ElementType::Boolean => {
-                    Data::Int32(vec![0; port.sizes.iter().product::<usize>() * rows])
+        let run = |rows: &[usize]| {
+            let inputs: Vec<Data> = self.inputs.iter().map(|port| port.sample(rows)).collect();
+            self.compute(&inputs, rows.len()).map_err(|error| match error {
+                Error::Evaluation { reason } => {
+                    Error::invalid(format!("it does not run: {reason}"))
                 }
-                _ => Data::Float32(vec![0.0; port.sizes.iter().product::<usize>() * rows]),
+                other => other,
             })
-            .collect::<Vec<_>>();
-        let results = self.compute(&zeros, rows).map_err(|error| match error {
-            Error::Evaluation { reason } => Error::invalid(format!("it does not run: {reason}")),
-            other => other,
-        })?;
-        let mut infos = Vec::with_capacity(results.len());
-        for (output, result) in graph.outputs.iter().zip(&results) {
-            let width = result.len() / rows;
+        };
+        let alone = run(&[0])?;
+        if !self.single_rows {
+            let both = run(&[1, 0])?;
+            if alone.iter().zip(&both).any(|(alone, both)| !same_row(alone, both)) {
+                return Err(Error::AcrossRows { node: "the graph".to_owned() });
+            }
+        }
+        let mut infos = Vec::with_capacity(alone.len());
+        for (output, result) in graph.outputs.iter().zip(&alone) {
+            let width = result.len();
             if width > limits.values_per_row_max {
                 return Err(Error::TooLarge {
                     what: "values per row in one output",
@@ -202,7 +207,37 @@ impl Runtime for Network {
     }
 }
 
+/// Whether the second of two rows has the values of a row alone, but for rounding.
+fn same_row(alone: &Data, both: &Data) -> bool {
+    if both.len() != 2 * alone.len() {
+        return false;
+    }
+    let second: Vec<u32> = (0..alone.len() as u32).map(|feature| 2 * feature + 1).collect();
+    let (Ok(alone), Ok(both)) =
+        (alone.to_floats(), both.gather(&second, 1).to_floats().map(|v| v.into_owned()))
+    else {
+        return false;
+    };
+    alone.iter().zip(&both).all(|(alone, both)| {
+        let close = (alone - both).abs() <= 1e-3 * alone.abs().max(1.0);
+        close || alone == both || alone.is_nan() && both.is_nan()
+    })
+}
+
 impl Port {
+    /// Made-up rows: small values that differ between features and rows.
+    fn sample(&self, rows: &[usize]) -> Data {
+        let features = self.sizes.iter().product::<usize>();
+        let mix = |feature: usize, row: usize| (feature * 7 + row * 5 + feature * row) % 11;
+        let values = (0..features).flat_map(|f| rows.iter().map(move |row| mix(f, *row)));
+        match self.element {
+            ElementType::Int32 | ElementType::Int64 | ElementType::Boolean => {
+                Data::Int32(values.map(|value| (value % 2) as i32).collect())
+            }
+            _ => Data::Float32(values.map(|value| value as f32 / 5.0 - 1.0).collect()),
+        }
+    }
+
     /// A tensor with the rows first.
     fn tensor(&self, data: &Data, rows: usize) -> Result<ValueOrView<'static>> {
         let shape: Vec<usize> = std::iter::once(rows).chain(self.sizes.iter().copied()).collect();
@@ -254,7 +289,7 @@ fn integers(data: &Data) -> Result<Vec<i32>> {
 
 fn data(value: Value, rows: usize) -> Result<Data> {
     let first = value.shape().first().copied();
-    if first != Some(rows) || value.len() % rows.max(1) != 0 {
+    if first != Some(rows) || !value.len().is_multiple_of(rows.max(1)) {
         return Err(Error::evaluation(format!(
             "an output has {} rows for {rows} rows of input",
             first.unwrap_or_default()

@@ -26,7 +26,7 @@ pub(crate) enum Part {
 
 const LABEL_NAMES: [&str; 4] = ["label", "class", "output_label", "predicted_label"];
 
-const SCORE_NAMES: [&str; 9] = [
+const SCORE_NAMES: [&str; 8] = [
     "score",
     "scores",
     "probability",
@@ -35,7 +35,6 @@ const SCORE_NAMES: [&str; 9] = [
     "prediction",
     "variable",
     "value",
-    "output",
 ];
 
 /// Maps the columns of a signature to the outputs of a graph.
@@ -217,4 +216,5 @@ fn fractional(data_type: &DataType) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests;

@@ -67,8 +67,9 @@ pub(crate) trait Runtime: Debug + Send + Sync {
 /// Loads a model into the engine that fits it.
 ///
 /// Graphs with `ai.onnx.ml` operators are classical. Graphs of standard operators are neural if
-/// they multiply matrices or convolve, and otherwise classical; where the first choice refuses,
-/// the second is asked.
+/// they multiply matrices more than once, or convolve, and otherwise classical: a linear model is
+/// not worth handing over. Where the first choice refuses, the second is asked, except about a
+/// graph that combines rows.
 pub(crate) fn load(
     bytes: &[u8],
     graph: &Graph,
@@ -82,7 +83,9 @@ pub(crate) fn load(
     let can_neural = !nested
         && operators.iter().all(|(domain, name)| neural::supports(domain, name))
         && inputs.iter().all(|input| input.kind.element != ElementType::Text);
-    let heavy = operators.iter().any(|(domain, name)| neural::heavy(domain, name));
+    let work: usize =
+        graph.nodes.iter().map(|node| neural::weight(&node.domain, &node.operator)).sum();
+    let across_rows = |error: &Error| matches!(error, Error::AcrossRows { .. });
 
     let classical = || -> Result<Box<dyn Runtime>> {
         let kinds: Vec<_> = inputs.iter().map(|input| input.kind.clone()).collect();
@@ -92,8 +95,14 @@ pub(crate) fn load(
         Ok(Box::new(Network::load(bytes, graph, inputs, limits)?))
     };
     match (can_classical, can_neural) {
-        (true, true) if heavy => neural().or_else(|_| classical()),
-        (true, true) => classical().or_else(|error| neural().map_err(|_| error)),
+        (true, true) if work > 1 => match neural() {
+            Err(error) if !across_rows(&error) => classical(),
+            other => other,
+        },
+        (true, true) => match classical() {
+            Err(error) if !across_rows(&error) => neural().map_err(|_| error),
+            other => other,
+        },
         (true, false) => classical(),
         (false, true) => neural(),
         (false, false) => Err(unsupported(graph)),

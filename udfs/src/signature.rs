@@ -96,6 +96,29 @@ impl Family {
     }
 }
 
+/// The name of a type in SQL, as far as models meet it.
+pub(crate) fn sql_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Boolean => "boolean".to_owned(),
+        DataType::Int16 => "smallint".to_owned(),
+        DataType::Int32 => "integer".to_owned(),
+        DataType::Int64 => "bigint".to_owned(),
+        DataType::Float32 => "real".to_owned(),
+        DataType::Float64 => "double precision".to_owned(),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".to_owned(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "bytea".to_owned(),
+        DataType::Date32 | DataType::Date64 => "date".to_owned(),
+        DataType::Timestamp(_, None) => "timestamp".to_owned(),
+        DataType::Timestamp(_, Some(_)) => "timestamptz".to_owned(),
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            format!("numeric({precision},{scale})")
+        }
+        DataType::Dictionary(_, values) => sql_name(values),
+        DataType::List(element) => format!("{}[]", sql_name(element.data_type())),
+        other => other.to_string(),
+    }
+}
+
 impl Signature {
     /// Refuses lists that no model could have.
     pub(crate) fn check(&self) -> Result<()> {
@@ -111,7 +134,7 @@ impl Signature {
                     reason: format!(
                         "models do not take \"{}\" of type {}",
                         field.name(),
-                        field.data_type()
+                        sql_name(field.data_type())
                     ),
                     hint: Some("Declare a number, a boolean or text, and cast in the call.".into()),
                 });
@@ -127,7 +150,7 @@ impl Signature {
                     reason: format!(
                         "models do not give \"{}\" of type {}",
                         field.name(),
-                        field.data_type()
+                        sql_name(field.data_type())
                     ),
                     hint: None,
                 });

@@ -46,6 +46,7 @@ mod sort;
 mod tests;
 mod ties;
 mod types;
+mod waiting;
 
 pub use exec::PointInTimeJoinExec;
 pub use node::AsOfJoinNode;

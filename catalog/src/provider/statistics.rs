@@ -89,29 +89,35 @@ pub(super) fn of_scan(
         total.num_rows = total.num_rows.add(&file.num_rows);
     }
     for index in projection {
-        let mut columns = all.iter().filter_map(|file| file.column_statistics.get(*index));
-        let (Some(first), Some(slot)) = (columns.next(), total.column_statistics.get_mut(*index))
-        else {
-            continue;
-        };
-        slot.null_count = first.null_count;
-        slot.min_value = first.min_value.clone();
-        slot.max_value = first.max_value.clone();
-        for column in columns {
-            slot.null_count = slot.null_count.add(&column.null_count);
-            slot.min_value = extreme(&slot.min_value, column, true);
-            slot.max_value = extreme(&slot.max_value, column, false);
+        if let Some(slot) = total.column_statistics.get_mut(*index) {
+            *slot = of_column_in_all(&all, *index);
         }
     }
     total
 }
 
-/// The bound of two groups of rows; a group of NULLs only has none and needs none.
-fn extreme(
-    known: &Precision<ScalarValue>,
-    column: &ColumnStatistics,
-    least: bool,
-) -> Precision<ScalarValue> {
-    let other = if least { &column.min_value } else { &column.max_value };
-    if least { known.min(other) } else { known.max(other) }
+/// The statistics of one column over all files.
+fn of_column_in_all(all: &[Arc<Statistics>], index: usize) -> ColumnStatistics {
+    let mut total = ColumnStatistics::new_unknown();
+    total.null_count = Precision::Exact(0);
+    let mut bounds: Option<(Precision<ScalarValue>, Precision<ScalarValue>)> = None;
+    for file in all {
+        let Some(column) = file.column_statistics.get(index) else {
+            return ColumnStatistics::new_unknown();
+        };
+        total.null_count = total.null_count.add(&column.null_count);
+        // Rows that are all NULL have no bounds and need none.
+        if matches!(column.null_count, Precision::Exact(_)) && column.null_count == file.num_rows {
+            continue;
+        }
+        bounds = Some(match bounds {
+            None => (column.min_value.clone(), column.max_value.clone()),
+            Some((min, max)) => (min.min(&column.min_value), max.max(&column.max_value)),
+        });
+    }
+    if let Some((min, max)) = bounds {
+        total.min_value = min;
+        total.max_value = max;
+    }
+    total
 }

@@ -42,8 +42,16 @@ pub(super) struct Block {
     pub(super) spans: Vec<Span>,
     /// The texts of fields that had escapes.
     pub(super) rewritten: String,
-    /// Where each row's record starts and ends in the input.
-    pub(super) extents: Vec<(u32, u32)>,
+    /// Where each row comes from.
+    pub(super) extents: Vec<Extent>,
+}
+
+/// Where a row's record starts and ends in the input, and its number there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Extent {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) row: u64,
 }
 
 /// What stands for NULL in a column.

@@ -84,6 +84,29 @@ impl Formatter {
         self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row))
     }
 
+    /// The bytes that texts of this type are made of, if there are few: writers need not look for
+    /// others.
+    pub(crate) fn alphabet(&self) -> Option<&'static [u8]> {
+        match self.column {
+            Column::Boolean(_) => Some(b"tf"),
+            Column::Int8(_)
+            | Column::Int16(_)
+            | Column::Int32(_)
+            | Column::Int64(_)
+            | Column::UInt8(_)
+            | Column::UInt16(_)
+            | Column::UInt32(_)
+            | Column::UInt64(_) => Some(b"-0123456789"),
+            Column::Decimal(..) | Column::WideDecimal(..) => Some(b"-.0123456789"),
+            Column::Float32(_) | Column::Float64(_) => Some(b"-+.0123456789eNaInfity"),
+            Column::Date(_) => Some(b"-0123456789 BC"),
+            Column::Time(_) | Column::Timestamp(_) | Column::TimestampWithZone(..) => {
+                Some(b"-+:.0123456789 BC")
+            }
+            _ => None,
+        }
+    }
+
     /// Appends the text of the value in a row.
     pub fn write(&self, row: usize, out: &mut Vec<u8>) {
         match &self.column {

@@ -103,3 +103,34 @@ fn every_flag_has_a_variable_a_default_and_a_unit_where_it_is_a_number() {
     }
     assert_eq!(command.get_arguments().count(), file::keys().len());
 }
+
+/// The page that users read, from the declarations above.
+fn page() -> String {
+    let mut page = "# Configuration\n\n\
+        `tarn serve` takes each key as a flag, as an environment variable or from the TOML file that \
+        `--config` names.\nA flag wins over its variable, that over the file, that over the \
+        default. An unknown key in the file is an error.\n\n\
+        | key in the file | flag | variable | default | meaning |\n|---|---|---|---|---|\n"
+        .to_owned();
+    let command = Options::augment_args(clap::Command::new("tarn"));
+    for argument in command.get_arguments() {
+        let help = argument.get_help().unwrap().to_string();
+        let (meaning, default) = help.split_once("[default: ").unwrap();
+        let (key, flag) = (argument.get_id(), argument.get_long().unwrap());
+        let variable = argument.get_env().and_then(|name| name.to_str()).unwrap();
+        let default = default.trim_end_matches(']');
+        let meaning = meaning.trim();
+        page += &format!("| `{key}` | `--{flag}` | `{variable}` | {default} | {meaning} |\n");
+    }
+    page
+}
+
+#[test]
+fn the_page_about_configuration_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    if std::env::var_os("TARN_UPDATE_DOCS").is_some() {
+        std::fs::write(&path, page()).unwrap();
+    }
+    let current = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(current, page(), "run the test with TARN_UPDATE_DOCS=1 and look at the difference");
+}

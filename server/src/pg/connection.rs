@@ -147,7 +147,7 @@ where
             _ if self.skipping => return Ok(()),
             // What is left of a COPY that ended with an error.
             Message::CopyData(_) | Message::CopyDone | Message::CopyFail(_) => return Ok(()),
-            Message::Query(text) => return self.query(text).await,
+            Message::Query(text) => return self.query(&text).await,
             Message::FunctionCall => {
                 let report = Report::new("0A000", "function calls by message are not supported");
                 self.report(Severity::Error, &report.with_hint("Call the function in a SELECT."));
@@ -169,9 +169,9 @@ where
         }
     }
 
-    async fn query(&mut self, text: String) -> Result<(), Trouble> {
+    async fn query(&mut self, text: &str) -> Result<(), Trouble> {
         self.wire.begin();
-        let done = self.simple(&text).await;
+        let done = self.simple(text).await;
         self.wire.end();
         match done {
             Err(Trouble::Statement(report)) => self.statement_failed(&report),
@@ -213,11 +213,14 @@ where
     /// Tells notices, and settings that changed.
     pub(super) fn tell_news(&mut self) {
         for notice in self.session.take_notices() {
-            let severity = match notice.severity {
-                sql::Severity::Notice => "NOTICE",
-                sql::Severity::Warning => "WARNING",
+            let (severity, unwanted) = match notice.severity {
+                sql::Severity::Notice => ("NOTICE", &["warning", "error"][..]),
+                sql::Severity::Warning => ("WARNING", &["error"][..]),
             };
-            self.wire.replies.notice(severity, &notice.into());
+            let least = self.session.setting("client_min_messages").unwrap_or_default();
+            if !unwanted.contains(&least.as_str()) {
+                self.wire.replies.notice(severity, &notice.into());
+            }
         }
         for (name, value) in self.session.take_changed_settings() {
             self.wire.replies.parameter_status(&name, &value);

@@ -21,8 +21,8 @@ pub(crate) async fn copy_in<R, W>(
     mut copy: CopyIn,
 ) -> Result<String, Trouble>
 where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send,
 {
     wire.replies.copy_in(copy.columns);
     wire.flush().await?;
@@ -53,8 +53,8 @@ where
 
 async fn next_message<R, W>(wire: &mut Wire<R, W>) -> Result<Message, Trouble>
 where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send,
 {
     let frame = wire.next_frame().await?.ok_or_else(left)?;
     Message::decode(frame).map_err(|malformed| match malformed {
@@ -68,8 +68,8 @@ where
 /// Puts a small piece together with those behind it that have arrived.
 fn gather<R, W>(wire: &mut Wire<R, W>, first: Bytes) -> Result<Bytes, Trouble>
 where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send,
 {
     const COPY_DATA: u8 = b'd';
     if first.len() >= PIECE_BYTES || wire.reader.buffered_tag() != Some(COPY_DATA) {
@@ -91,8 +91,8 @@ pub(crate) async fn copy_out<R, W>(
     mut copy: CopyOut,
 ) -> Result<String, Trouble>
 where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send,
 {
     let rows = copy.rows();
     wire.replies.copy_out(copy.columns);

@@ -59,7 +59,7 @@ where
             Message::Parse(parse) => self.parse(parse).await?,
             Message::Bind(bind) => self.bind(bind)?,
             Message::Describe(Target::Statement, name) => self.describe_statement(&name)?,
-            Message::Describe(Target::Portal, name) => self.describe_portal(&name)?,
+            Message::Describe(Target::Portal, name) => self.describe_portal(&name).await?,
             Message::Execute { portal, rows_max } => self.execute(&portal, rows_max).await?,
             Message::Close(target, name) => {
                 // Closing what is not there is no error.
@@ -69,10 +69,8 @@ where
                 }
                 self.wire.replies.close_complete();
             }
-            other => {
-                let message = format!("unexpected message {other:?}");
-                return Err(Trouble::fatal("08P01", message));
-            }
+            // The connection has answered all others itself.
+            _ => return Err(Trouble::fatal("08P01", "unexpected message")),
         }
         if self.wire.replies.full() {
             // A pipeline of many small statements must not pile up its answers.
@@ -186,11 +184,27 @@ where
         Ok(())
     }
 
-    fn describe_portal(&mut self, name: &str) -> Result<(), Trouble> {
-        let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
-        let columns = portal.statement.columns(&portal.result_formats)?;
+    async fn describe_portal(&mut self, name: &str) -> Result<(), Trouble> {
+        let columns = match self.portals.get(name) {
+            Some(portal) => portal.statement.columns(&portal.result_formats)?,
+            None => self.cursor_columns(name).await?,
+        };
         self.describe_columns(columns);
         Ok(())
+    }
+
+    /// The columns of a cursor that DECLARE opened: to the protocol it is a portal as well, and
+    /// psycopg asks for it.
+    async fn cursor_columns(&mut self, name: &str) -> Result<Option<Vec<Column>>, Trouble> {
+        if name.is_empty() {
+            return Err(no_portal(name));
+        }
+        let fetch = format!("FETCH 0 FROM \"{}\"", name.replace('"', "\"\""));
+        let Some(statement) = self.session.parse(&fetch)?.pop() else { return Ok(None) };
+        let preparing = Box::pin(self.session.prepare(statement, &[]));
+        let prepared = self.wire.attend(IfGone::Stop, preparing).await?;
+        let schema = prepared.map_err(|_| no_portal(name))?.columns();
+        schema.map(|schema| columns(&schema, &[])).transpose()
     }
 
     fn describe_columns(&mut self, columns: Option<Vec<Column>>) {

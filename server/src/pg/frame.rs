@@ -50,7 +50,7 @@ pub(crate) struct FrameReader<R> {
     body_bytes_max: usize,
 }
 
-impl<R: AsyncRead + Unpin> FrameReader<R> {
+impl<R: AsyncRead + Unpin + Send> FrameReader<R> {
     /// A reader for a client that has not logged in.
     pub(crate) fn new(input: R) -> Self {
         Self {

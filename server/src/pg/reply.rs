@@ -182,7 +182,7 @@ impl<W> Replies<W> {
     }
 }
 
-impl<W: AsyncWrite + Unpin> Replies<W> {
+impl<W: AsyncWrite + Unpin + Send> Replies<W> {
     /// Writes everything that has been said. Dropping the future loses nothing and doubles nothing.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
         while self.written < self.buffer.len() {

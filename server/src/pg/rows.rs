@@ -51,8 +51,8 @@ impl Rows {
         rows_max: Option<usize>,
     ) -> Result<Sent, Trouble>
     where
-        R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin,
+        R: AsyncRead + Unpin + Send,
+        W: AsyncWrite + Unpin + Send,
     {
         let mut left = rows_max.unwrap_or(usize::MAX);
         let mut rows = 0;
@@ -89,8 +89,8 @@ impl Rows {
         wire: &mut Wire<R, W>,
     ) -> Result<Option<RecordBatch>, Trouble>
     where
-        R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin,
+        R: AsyncRead + Unpin + Send,
+        W: AsyncWrite + Unpin + Send,
     {
         let mut next = pin!(self.stream.next());
         let batch = match soon(wire, next.as_mut()).await? {
@@ -107,11 +107,12 @@ impl Rows {
 /// What the work gives, unless it takes longer than rows should wait.
 async fn soon<R, W, T>(
     wire: &mut Wire<R, W>,
-    mut work: impl Future<Output = T> + Unpin,
+    mut work: impl Future<Output = T> + Unpin + Send,
 ) -> Result<Option<T>, Trouble>
 where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send,
+    T: Send,
 {
     wire.check()?;
     // Most batches are there already, and need no timer.

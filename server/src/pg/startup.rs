@@ -52,8 +52,8 @@ pub(crate) async fn negotiate<R, W>(
     replies: &mut Replies<W>,
 ) -> Result<Opening, Trouble>
 where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send,
 {
     let (mut asked_tls, mut asked_gss) = (false, false);
     loop {
@@ -225,8 +225,6 @@ pub(crate) fn welcome<W>(
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn packet(code: u32, body: &[u8]) -> Vec<u8> {

@@ -4,6 +4,7 @@
 mod cancel;
 mod copy;
 mod extended;
+mod fuzz;
 mod lifecycle;
 mod simple;
 

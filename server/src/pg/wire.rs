@@ -84,7 +84,7 @@ pub(crate) struct Wire<R, W> {
     shutdown: Shutdown,
 }
 
-impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Wire<R, W> {
+impl<R: AsyncRead + Unpin + Send, W: AsyncWrite + Unpin + Send> Wire<R, W> {
     pub(crate) fn new(
         reader: FrameReader<R>,
         replies: Replies<W>,
@@ -117,10 +117,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Wire<R, W> {
     }
 
     /// Waits for work; a cancel or the server's end drops it.
-    pub(crate) async fn attend<T>(
+    pub(crate) async fn attend<T: Send>(
         &mut self,
         if_gone: IfGone,
-        work: impl Future<Output = T>,
+        work: impl Future<Output = T> + Send,
     ) -> Result<T, Trouble> {
         tokio::select! {
             biased;

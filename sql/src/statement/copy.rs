@@ -135,7 +135,10 @@ async fn open(
     let decoder = options.decoder(&input, zone(session))?;
     let complete = Complete::new(session, &pinned, &input)?;
     let job = dml::AppendJob::new(session, &pinned, source)?;
-    Ok((input.fields().len(), Receiver::start(decoder, complete, job, session.engine().config.threads)))
+    Ok((
+        input.fields().len(),
+        Receiver::start(decoder, complete, job, session.engine().config.threads),
+    ))
 }
 
 /// The session's zone, in which times without an offset are read.
@@ -257,8 +260,8 @@ async fn from_parquet(
     let pinned = dml::target(session, name).await?;
     let input = input_schema(&pinned, columns)?;
     let size = place.store.head(&place.path).await?.size;
-    let reader = ParquetObjectReader::new(Arc::clone(&place.store), place.path.clone())
-        .with_file_size(size);
+    let reader =
+        ParquetObjectReader::new(Arc::clone(&place.store), place.path.clone()).with_file_size(size);
     let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(|error| {
         Error::new(state::DATA_CORRUPTED, format!("could not read \"{location}\": {error}"))
     })?;

@@ -19,7 +19,7 @@ use udfs::{Limits, Model, ModelFunction, Signature};
 
 use crate::engine::Engine;
 use crate::error::{Error, Result, state};
-use crate::output::Output;
+use crate::output::{Notice, Output};
 use crate::parser::{expect_word, expected, parse_word, parse_words, syntax_error};
 use crate::resolve::split_name;
 use crate::session::Session;
@@ -32,6 +32,7 @@ use crate::types;
 pub(crate) struct CreateModel {
     name: ast::ObjectName,
     or_replace: bool,
+    if_not_exists: bool,
     location: String,
     inputs: Vec<ast::ColumnDef>,
     outputs: Vec<ast::ColumnDef>,
@@ -42,6 +43,7 @@ pub(crate) fn parse(parser: &mut Parser<'_>) -> Result<CreateModel> {
     expect_word(parser, "CREATE")?;
     let or_replace = parse_words(parser, &["OR", "REPLACE"]);
     expect_word(parser, "MODEL")?;
+    let if_not_exists = parse_words(parser, &["IF", "NOT", "EXISTS"]);
     let name = parser.parse_object_name(false).map_err(syntax_error)?;
     expect_word(parser, "FROM")?;
     if parse_word(parser, "STDIN") {
@@ -66,7 +68,7 @@ pub(crate) fn parse(parser: &mut Parser<'_>) -> Result<CreateModel> {
             };
         }
     }
-    Ok(CreateModel { name, or_replace, location, inputs, outputs })
+    Ok(CreateModel { name, or_replace, if_not_exists, location, inputs, outputs })
 }
 
 fn parse_columns(parser: &mut Parser<'_>) -> Result<Vec<ast::ColumnDef>> {
@@ -115,6 +117,10 @@ pub(crate) async fn run(session: &Session, create: &CreateModel) -> Result<Outpu
     let (schema, name) = split_name(&create.name)?;
     let name = create_table::new_name(session, schema, name)?;
     let existing = session.snapshot().entry(&name.schema, &name.name).map(Arc::clone);
+    if existing.is_some() && create.if_not_exists {
+        session.notice(Notice::note(format!("model \"{}\" already exists, skipping", name.name)));
+        return Ok(Output::done("CREATE MODEL"));
+    }
     if let Some(existing) = &existing
         && !(create.or_replace && existing.kind() == Kind::Model)
     {

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::resolve::fold;
 use crate::session::Session;
+use crate::statement::select;
 
 /// The parameters of a DELETE.
 pub(crate) async fn describe(
@@ -17,7 +18,8 @@ pub(crate) async fn describe(
     given: &[Option<FieldRef>],
 ) -> Result<Vec<Field>> {
     let (name, rewrite) = parts(delete)?;
-    dml::describe_rewrite(session, name, &rewrite, given).await
+    let given = select::with_cast_types(delete, given);
+    dml::describe_rewrite(session, name, &rewrite, &given).await
 }
 
 /// Deletes the rows that match.

@@ -25,8 +25,9 @@ pub(crate) async fn describe(
 ) -> Result<Vec<Field>> {
     let pinned = dml::target(session, table_name(insert)?).await?;
     let state = session.planning_state();
-    let plan = plan_rows(session, &state, insert, &pinned, given).await?;
-    select::parameter_fields(&plan, given)
+    let given = select::with_cast_types(insert, given);
+    let plan = plan_rows(session, &state, insert, &pinned, &given).await?;
+    select::parameter_fields(&plan, &given)
 }
 
 /// Adds the rows; they are durable when this returns, or with the transaction.

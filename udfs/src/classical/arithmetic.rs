@@ -205,10 +205,15 @@ impl Variadic {
 
 fn float_function<T: Float>(function: Function) -> fn(T, T) -> T {
     match function {
-        Function::Max => |a, b| if a > b || a != a { a } else { b },
-        Function::Min => |a, b| if a < b || a != a { a } else { b },
+        Function::Max => |a, b| if a > b || nan(a) { a } else { b },
+        Function::Min => |a, b| if a < b || nan(a) { a } else { b },
         _ => |a, b| a + b,
     }
+}
+
+/// NaN is the one value that does not compare with itself.
+fn nan<T: Float>(value: T) -> bool {
+    value.partial_cmp(&value).is_none()
 }
 
 fn integer_function<T: Integer>(function: Function) -> fn(T, T) -> T {

@@ -78,7 +78,7 @@ struct OneHotEncoder {
 }
 
 impl Operator for OneHotEncoder {
-    fn run(&self, arguments: &[&Data], rows: usize) -> Result<Vec<Data>> {
+    fn run(&self, arguments: &[&Data], _rows: usize) -> Result<Vec<Data>> {
         let data = first(arguments)?;
         let found = self.categories.find(data)?;
         let rows = found.len() / self.features.max(1);

@@ -238,7 +238,7 @@ fn rows_first(shape: &Shape) -> bool {
 /// Drops steps that no output needs, and notes after which step each slot is free.
 fn live(steps: Vec<Step>, outputs: &[OutputInfo], slots: usize) -> Vec<Step> {
     let mut needed = vec![false; slots];
-    let mut mark = |needed: &mut Vec<bool>, slot: usize| {
+    let mark = |needed: &mut Vec<bool>, slot: usize| {
         needed.get_mut(slot).is_some_and(|flag| !std::mem::replace(flag, true))
     };
     for output in outputs {

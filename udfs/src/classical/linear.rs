@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::value::{Data, ElementType, Shape, ValueType};
 
 fn dense(site: &Site<'_>, inputs: usize, outputs: usize) -> Result<Dense<f32>> {
+    site.check_size(&Shape::matrix(outputs))?;
     let coefficients = site.attributes().floats("coefficients");
     if coefficients.len() != inputs.saturating_mul(outputs) {
         return Err(site.invalid(format!(

@@ -1,7 +1,8 @@
 //! `MatMul` and `Gemm` by a constant matrix, and the kernel that linear models share.
 
 use super::arithmetic::Float;
-use super::operator::{Built, Operator, Site, first};
+use super::broadcast::{Broadcast, combine};
+use super::operator::{Built, Operator, Site, argument, first};
 use crate::error::{Error, Result};
 use crate::value::{Data, Dimension, ElementType, Shape, ValueType, column};
 
@@ -135,53 +136,66 @@ struct Weights {
     outputs: usize,
     transposed: bool,
     scale: f32,
+    /// Position of the input that is added.
     bias: Option<usize>,
     bias_scale: f32,
 }
 
 impl Weights {
     fn build(&self, site: &Site<'_>, left: &ValueType, shape: Shape) -> Result<Built> {
-        let element = left.element;
         site.check_size(&shape)?;
-        let groups = left.shape.features() / self.inputs.max(1);
         let batched = left.shape.batched();
-        let result = ValueType::new(element, shape);
-        let operator: Box<dyn Operator> = match element {
+        let groups = left.shape.features() / self.inputs.max(1);
+        let mut arguments = vec![0];
+        let addend = match self.computed_bias(site)? {
+            Some(position) => {
+                arguments.push(position);
+                Some(Broadcast::new(site, &[&shape, &site.kind(position)?.shape])?)
+            }
+            None => None,
+        };
+        if addend.as_ref().is_some_and(|addend| addend.shape != shape) {
+            return Err(site.invalid("its third input is larger than its result"));
+        }
+        let operator: Box<dyn Operator> = match left.element {
             ElementType::Float32 => {
                 let dense = self.dense::<f32>(site, self.scale, self.bias_scale)?;
-                Box::new(Product { dense, groups, batched })
+                Box::new(Product { dense, groups, batched, addend, scale: self.bias_scale })
             }
             ElementType::Float64 => {
                 let (scale, bias_scale) = (f64::from(self.scale), f64::from(self.bias_scale));
-                Box::new(Product {
-                    dense: self.dense::<f64>(site, scale, bias_scale)?,
-                    groups,
-                    batched,
-                })
+                let dense = self.dense::<f64>(site, scale, bias_scale)?;
+                Box::new(Product { dense, groups, batched, addend, scale: bias_scale })
             }
             other => return Err(site.bad_element(other)),
         };
-        Ok(Built { operator, arguments: vec![0], results: vec![result], classes: None })
+        let results = vec![ValueType::new(left.element, shape)];
+        Ok(Built { operator, arguments, results, classes: None })
+    }
+
+    /// The position of a bias that is not one constant for each output.
+    fn computed_bias(&self, site: &Site<'_>) -> Result<Option<usize>> {
+        let Some(position) = self.bias else { return Ok(None) };
+        let bias = site.input(position)?;
+        let simple = bias.constant.is_some()
+            && [1, self.outputs].contains(&bias.kind.shape.features())
+            && bias.kind.shape.feature_sizes().iter().rev().skip(1).all(|size| *size == 1);
+        Ok((!simple).then_some(position))
     }
 
     fn dense<T: Float>(&self, site: &Site<'_>, scale: T, bias_scale: T) -> Result<Dense<T>> {
-        let constant = |position: usize| -> Result<&[T]> {
-            match site.input(position)?.constant.as_deref() {
-                Some(data) => T::slice(data),
-                None => Err(site.unsupported("it multiplies by a computed matrix")),
-            }
+        let matrix = match site.input(1)?.constant.as_deref() {
+            Some(data) => T::slice(data)?,
+            None => return Err(site.unsupported("it multiplies by a computed matrix")),
         };
-        let matrix = constant(1)?;
-        let bias = match self.bias {
-            Some(position) => constant(position)?,
-            None => &[],
+        let bias = match (self.bias, self.computed_bias(site)?) {
+            (Some(position), None) => site.input(position)?.constant.as_deref(),
+            _ => None,
         };
-        if ![0, 1, self.outputs].contains(&bias.len()) {
-            return Err(site.unsupported("its bias is a matrix"));
-        }
+        let bias = bias.map_or(Ok(&[][..]), T::slice)?;
         let bias = (0..self.outputs)
             .map(|output| bias.get(if bias.len() == 1 { 0 } else { output }).copied())
-            .map(|value| value.map_or(T::default(), |value| value * bias_scale))
+            .map(|value| value.unwrap_or_default() * bias_scale)
             .collect();
         let weight = |input: usize, output: usize| {
             let place = if self.transposed {
@@ -200,6 +214,9 @@ struct Product<T> {
     dense: Dense<T>,
     groups: usize,
     batched: bool,
+    /// How the second argument is added, if there is one.
+    addend: Option<Broadcast>,
+    scale: T,
 }
 
 impl<T: Float + std::fmt::Debug> Operator for Product<T> {
@@ -209,6 +226,15 @@ impl<T: Float + std::fmt::Debug> Operator for Product<T> {
         if values.len() != self.groups * self.dense.inputs * rows {
             return Err(Error::internal("a product of the wrong size"));
         }
-        Ok(vec![T::data(self.dense.apply(values, self.groups, rows))])
+        let products = self.dense.apply(values, self.groups, rows);
+        let Some(addend) = &self.addend else { return Ok(vec![T::data(products)]) };
+        let added = T::slice(argument(arguments, 1)?)?;
+        let mut sums = Vec::with_capacity(products.len());
+        for feature in 0..addend.features() {
+            let left = addend.lane(0, feature, &products, rows);
+            let right = addend.lane(1, feature, added, rows);
+            combine(left, right, rows, &mut sums, |a, b| a + b * self.scale);
+        }
+        Ok(vec![T::data(sums)])
     }
 }

@@ -147,6 +147,11 @@ impl Site<'_> {
         Error::UnsupportedNode { node: self.node.label(), reason: reason.into() }
     }
 
+    /// An error for something that no engine may do.
+    pub(crate) fn across_rows(&self) -> Error {
+        Error::AcrossRows { node: format!("operator {}", self.node.label()) }
+    }
+
     /// An error for something that is not allowed in ONNX.
     pub(crate) fn invalid(&self, reason: impl std::fmt::Display) -> Error {
         Error::invalid(format!("operator {}: {reason}", self.node.label()))

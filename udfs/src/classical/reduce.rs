@@ -18,7 +18,7 @@ struct Groups {
 impl Groups {
     fn new(site: &Site<'_>, shape: &Shape, axes: &[usize]) -> Result<Self> {
         if axes.iter().any(|axis| shape.0.get(*axis) == Some(&Dimension::Rows)) {
-            return Err(site.unsupported("it works across rows"));
+            return Err(site.across_rows());
         }
         let sizes = shape.feature_sizes();
         let mut stride = 1;
@@ -360,31 +360,56 @@ pub(super) fn softmax(site: &Site<'_>) -> Result<Built> {
     let old = site.version < 13;
     let axis = site.axis(site.attributes().int("axis", if old { 1 } else { -1 }), rank)?;
     let axes: Vec<usize> = if old { (axis..rank).collect() } else { vec![axis] };
-    let operator = Softmax {
-        groups: Groups::new(site, &kind.shape, &axes)?,
-        logarithm: site.node.operator == "LogSoftmax",
-    };
+    let function = if site.node.operator == "Softmax" { Norm::Softmax } else { Norm::LogSoftmax };
+    let operator = Normalize { groups: Groups::new(site, &kind.shape, &axes)?, function };
     Ok(Built::new(operator, vec![0], vec![kind]))
 }
 
-#[derive(Debug)]
-struct Softmax {
-    groups: Groups,
-    logarithm: bool,
+/// Builds `LpNormalization`.
+pub(super) fn lp_normalization(site: &Site<'_>) -> Result<Built> {
+    let kind = site.kind(0)?.clone();
+    if !kind.element.float() {
+        return Err(site.bad_element(kind.element));
+    }
+    let axis = site.axis(site.attributes().int("axis", -1), kind.shape.rank())?;
+    let function = match site.attributes().int("p", 2) {
+        1 => Norm::L1,
+        2 => Norm::L2,
+        other => return Err(site.invalid(format!("its norm is {other}"))),
+    };
+    let operator = Normalize { groups: Groups::new(site, &kind.shape, &[axis])?, function };
+    Ok(Built::new(operator, vec![0], vec![kind]))
 }
 
-impl Operator for Softmax {
+/// How the features of a group are made comparable.
+#[derive(Clone, Copy, Debug)]
+enum Norm {
+    Softmax,
+    LogSoftmax,
+    L1,
+    L2,
+}
+
+#[derive(Debug)]
+struct Normalize {
+    groups: Groups,
+    function: Norm,
+}
+
+impl Operator for Normalize {
     fn run(&self, arguments: &[&Data], rows: usize) -> Result<Vec<Data>> {
         let rows = self.groups.rows(rows);
         Ok(vec![match first(arguments)? {
             Data::Float32(values) => Data::Float32(self.apply(values, rows)),
             Data::Float64(values) => Data::Float64(self.apply(values, rows)),
-            other => return Err(Error::internal(format!("Softmax of {:?}", other.element()))),
+            other => {
+                return Err(Error::internal(format!("normalisation of {:?}", other.element())));
+            }
         }])
     }
 }
 
-impl Softmax {
+impl Normalize {
     fn apply<T: Real>(&self, values: &[T], rows: usize) -> Vec<T> {
         let mut results = values.to_vec();
         let mut row = vec![T::default(); self.groups.offsets.len()];
@@ -406,14 +431,32 @@ impl Softmax {
     }
 
     fn normalize<T: Real>(&self, row: &mut [T]) {
-        let high = row.iter().copied().reduce(|a, b| if b > a { b } else { a }).unwrap_or_default();
-        let sum = row.iter().fold(T::default(), |sum, value| sum + (*value - high).exponential());
-        for value in row {
-            *value = if self.logarithm {
-                *value - high - sum.logarithm()
-            } else {
-                (*value - high).exponential() / sum
-            };
+        let zero = T::default();
+        let divide = |row: &mut [T], norm: T| {
+            // A row of zeros stays one.
+            row.iter_mut()
+                .for_each(|value| *value = if norm == zero { zero } else { *value / norm });
+        };
+        match self.function {
+            Norm::L1 => {
+                let norm = row.iter().fold(zero, |sum, value| sum + value.magnitude());
+                divide(row, norm);
+            }
+            Norm::L2 => {
+                let norm = row.iter().fold(zero, |sum, value| sum + *value * *value).root();
+                divide(row, norm);
+            }
+            Norm::Softmax | Norm::LogSoftmax => {
+                let high = row.iter().copied().reduce(|a, b| if b > a { b } else { a });
+                let high = high.unwrap_or_default();
+                let sum = row.iter().fold(zero, |sum, value| sum + (*value - high).exponential());
+                row.iter_mut().for_each(|value| {
+                    *value = match self.function {
+                        Norm::Softmax => (*value - high).exponential() / sum,
+                        _ => *value - high - sum.logarithm(),
+                    };
+                });
+            }
         }
     }
 }

@@ -84,6 +84,7 @@ fn standard(operator: &str) -> Option<Action> {
         "Transpose" => select::transpose,
         "ArgMax" | "ArgMin" => reduce::arg,
         "LogSoftmax" | "Softmax" => reduce::softmax,
+        "LpNormalization" => reduce::lp_normalization,
         "ReduceL1" | "ReduceL2" | "ReduceLogSum" | "ReduceLogSumExp" | "ReduceMax"
         | "ReduceMean" | "ReduceMin" | "ReduceProd" | "ReduceSum" | "ReduceSumSquare" => {
             reduce::reduce

@@ -87,7 +87,7 @@ fn merge(site: &Site<'_>, dimensions: &[Dimension]) -> Result<Dimension> {
     match (shape.batched(), shape.features()) {
         (true, 1) => Ok(Dimension::Rows),
         (false, size) => Ok(Dimension::Size(size)),
-        (true, _) => Err(site.unsupported("it mixes rows with other dimensions")),
+        (true, _) => Err(site.across_rows()),
     }
 }
 

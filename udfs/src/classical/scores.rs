@@ -70,8 +70,9 @@ pub(super) fn probit(value: f32) -> f32 {
 fn inverse_error_function(x: f32) -> f32 {
     let sign = if x < 0.0 { -1.0 } else { 1.0 };
     let logarithm = ((1.0 - x) * (1.0 + x)).ln();
-    let v = 2.0 / (3.141_59 * 0.147) + 0.5 * logarithm;
-    let w = 1.0 / 0.147 * logarithm;
+    // 2 / (3.14159 * 0.147) and 1 / 0.147, with pi as short as the engines have it.
+    let v = 4.330_750_5 + 0.5 * logarithm;
+    let w = 6.802_721 * logarithm;
     sign * (-v + (v * v - w).sqrt()).sqrt()
 }
 

@@ -55,7 +55,7 @@ fn take_axis(shape: &Shape, axis: usize, positions: &[usize]) -> Vec<u32> {
 fn axis_size(site: &Site<'_>, shape: &Shape, axis: usize) -> Result<usize> {
     match shape.0.get(axis) {
         Some(Dimension::Size(size)) => Ok(*size),
-        _ => Err(site.unsupported("it works across rows")),
+        _ => Err(site.across_rows()),
     }
 }
 
@@ -89,6 +89,7 @@ pub(super) fn gather(site: &Site<'_>) -> Result<Built> {
     let size = axis_size(site, &kind.shape, axis)?;
     let positions = positions(site, &listed, size)?;
     let shape = with_axis(&kind.shape, axis, &indices.kind.shape.0);
+    site.check_size(&shape)?;
     let select = Select {
         results: vec![take_axis(&kind.shape, axis, &positions)],
         batched: kind.shape.batched(),
@@ -108,7 +109,7 @@ pub(super) fn array_feature_extractor(site: &Site<'_>) -> Result<Built> {
     let listed = site.constant_ints(1)?.unwrap_or_default();
     if kind.shape == Shape::column() {
         // A batch of single values is one list to ONNX; nobody selects rows by constant.
-        return Err(site.unsupported("it selects rows"));
+        return Err(site.across_rows());
     }
     let axis = site.axis(-1, kind.shape.rank())?;
     let size = axis_size(site, &kind.shape, axis)?;
@@ -117,6 +118,7 @@ pub(super) fn array_feature_extractor(site: &Site<'_>) -> Result<Built> {
     if kind.shape.rank() == 1 {
         shape.0.insert(0, Dimension::Size(1));
     }
+    site.check_size(&shape)?;
     let select = Select {
         results: vec![take_axis(&kind.shape, axis, &positions)],
         batched: kind.shape.batched(),
@@ -180,7 +182,7 @@ pub(super) fn slice(site: &Site<'_>) -> Result<Built> {
             if (*start, *step) == (0, 1) && *end >= i64::from(i32::MAX) {
                 continue;
             }
-            return Err(site.unsupported("it selects rows"));
+            return Err(site.across_rows());
         }
         let positions = range(*start, *end, *step, axis_size(site, &shape, axis)?)
             .ok_or_else(|| site.invalid("its step is 0"))?;

@@ -14,7 +14,7 @@ use super::operator::{Built, Operator, Site, first};
 use super::scores::{LabelTable, Labels, PostTransform, logistic, probit};
 use crate::error::Result;
 use crate::value::{Data, ElementType, Shape, ValueType};
-use forest::{Aggregate, Forest, Names, Node};
+use forest::{Aggregate, Forest, Names};
 use general::Scores;
 
 const CLASSIFIER: Names = Names {
@@ -51,9 +51,11 @@ impl Walker {
                 site.invalid(format!("it looks at {} features, it has {width}", forest.features()))
             );
         }
-        let present: Option<Vec<bool>> =
-            (0..forest.targets).map(|target| always(&forest, target as u32)).collect();
-        let present = if presence { present } else { Some(vec![true; forest.targets]) };
+        let present: Option<Vec<bool>> = if presence {
+            forest.presence().into_iter().collect()
+        } else {
+            Some(vec![true; forest.targets])
+        };
         if kind.element != ElementType::Float64
             && let Some(present) = present
             && let Some(ensemble) = layout::ensemble(&forest)
@@ -72,29 +74,6 @@ impl Walker {
             Self::General(forest) => general::scores(forest, data, rows),
         }
     }
-}
-
-/// Whether every row gets a weight for a target, or none does; `None` if it depends on the row.
-fn always(forest: &Forest, target: u32) -> Option<bool> {
-    if !forest.weights.iter().any(|(own, _)| *own == target) {
-        return Some(false);
-    }
-    let full = forest.roots.iter().any(|root| {
-        let mut pending = vec![*root];
-        while let Some(position) = pending.pop() {
-            match forest.nodes.get(position as usize) {
-                Some(Node::Branch { yes, no, .. }) => pending.extend([*yes, *no]),
-                Some(Node::Leaf { first, count }) => {
-                    if !forest.leaf(*first, *count).iter().any(|(own, _)| *own == target) {
-                        return false;
-                    }
-                }
-                None => return false,
-            }
-        }
-        true
-    });
-    full.then_some(true)
 }
 
 /// Builds `TreeEnsembleRegressor`.
@@ -296,7 +275,11 @@ impl Classifier {
         };
         let winner = deciding > if self.one_class && self.positive { 0.5 } else { 0.0 };
         if both {
-            let mut scores = [*negative, *positive];
+            // A class without any weight has no score, not even its base value.
+            let mut scores = [
+                if has_negative { *negative } else { 0.0 },
+                if has_positive { *positive } else { 0.0 },
+            ];
             self.transform.apply(&mut scores);
             [*negative, *positive] = scores;
         } else {
@@ -309,10 +292,14 @@ impl Classifier {
     fn complement(&self, score: f32) -> (f32, f32) {
         match self.transform {
             PostTransform::Probit => (probit(score), 0.0),
-            _ if self.one_class && self.positive => (1.0 - score, score),
             _ if !self.one_class && !self.base_values.is_empty() => (score, 0.0),
             PostTransform::Logistic => (logistic(-score), logistic(score)),
+            _ if self.one_class && self.positive => (1.0 - score, score),
             _ => (-score, score),
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests;

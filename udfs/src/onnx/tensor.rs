@@ -55,7 +55,7 @@ pub(crate) fn check(tensor: &TensorProto) -> Result<()> {
             11 => tensor.double_data.len(),
             _ => tensor.int32_data.len(),
         }
-    } else if tensor.raw_data.len() % width == 0 {
+    } else if tensor.raw_data.len().is_multiple_of(width) {
         tensor.raw_data.len() / width
     } else {
         return Err(wrong_length(tensor, expected, tensor.raw_data.len() / width));

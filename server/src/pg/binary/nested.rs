@@ -3,7 +3,7 @@
 //! Never: arrays of more than one dimension, which SQL here does not make; they are refused by name.
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, FieldRef};
 use sql::types::{PgType, by_oid, pg_type_of};
 
 use super::{BinaryColumn, cast};
@@ -29,7 +29,7 @@ impl List {
             | DataType::LargeListView(item) => item,
             _ => return Err(not_an_array(pg_type)),
         };
-        let lists = cast(array, &DataType::List(item.clone()))?.as_list::<i32>().clone();
+        let lists = cast(array, &DataType::List(FieldRef::clone(item)))?.as_list::<i32>().clone();
         let element = by_oid(pg_type.element_oid).ok_or_else(|| not_an_array(pg_type))?;
         if pg_type_of(item).array() {
             return Err(sql::Error::unsupported(

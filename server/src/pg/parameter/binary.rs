@@ -2,8 +2,6 @@
 //!
 //! Never: a read beyond the value's own bytes, or memory for a length that is only announced.
 
-use std::sync::Arc;
-
 use arrow::array::Time64MicrosecondArray;
 use arrow::datatypes::{DataType, Field, IntervalMonthDayNano};
 use bytes::{Buf, Bytes};
@@ -222,6 +220,5 @@ fn array(mut bytes: Bytes, pg_type: &PgType, zone: &Zone) -> sql::Result<ScalarV
     if !bytes.is_empty() {
         return Err(incorrect());
     }
-    let list = ScalarValue::new_list(&values, field.data_type(), true);
-    Ok(ScalarValue::List(Arc::clone(&list)))
+    Ok(ScalarValue::List(ScalarValue::new_list(&values, field.data_type(), true)))
 }

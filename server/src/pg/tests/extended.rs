@@ -1,5 +1,7 @@
 //! The extended query protocol: order, errors, portions, pipelines.
 
+use postgres_types::{ToSql, Type};
+
 use super::*;
 
 const ENDLESS: &str = "SELECT value FROM generate_series(1, 1000000000000)";
@@ -8,7 +10,7 @@ const ENDLESS: &str = "SELECT value FROM generate_series(1, 1000000000000)";
 async fn one_batch_is_answered_in_order() {
     let mut client = Client::connect(&server().await).await;
     let batch = [
-        parse("s", "SELECT $1::bigint + 1 AS n", &[]),
+        parse("s", "SELECT $1 + 1 AS n", &[20]),
         describe(b'S', "s"),
         bind("", "s", &[Some("41")], 1),
         describe(b'P', ""),
@@ -110,6 +112,20 @@ async fn a_portal_is_read_in_portions_and_computed_no_further() {
     assert_eq!(status(&replies), 'E');
     client.query("ROLLBACK").await;
     client.assert_usable().await;
+}
+
+#[tokio::test]
+async fn a_declared_cursor_is_described_like_a_portal() {
+    let mut client = Client::connect(&server().await).await;
+    client.query("BEGIN").await;
+    let declared = client.query("DECLARE \"My c\" CURSOR FOR SELECT 1::int AS one").await;
+    assert_eq!(tags(&declared), "CZ", "{declared:?}");
+    client.send(&[describe(b'P', "My c"), sync()].concat()).await;
+    let replies = client.until_ready().await;
+    assert_eq!(tags(&replies), "TZ", "{replies:?}");
+    assert!(replies[0].body[2..].starts_with(b"one\0"));
+    client.send(&[describe(b'P', "none"), sync()].concat()).await;
+    assert_eq!(sqlstate(&client.until_ready().await), "34000");
 }
 
 #[tokio::test]
@@ -226,13 +242,12 @@ async fn a_driver_of_the_field_works() {
     let (driver, connection) =
         config.connect_raw(client.stream, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
-    let row = driver
-        .query_one(
-            "SELECT $1::bigint + 1, $2::text, $3::double precision, $4::boolean, $5::bytea",
-            &[&41_i64, &"grüße", &2.5_f64, &None::<bool>, &&[0_u8, 255][..]],
-        )
-        .await
-        .unwrap();
+    let types = [Type::INT8, Type::TEXT, Type::FLOAT8, Type::BOOL, Type::BYTEA];
+    let text = "SELECT $1 + 1, $2, $3, $4, $5";
+    let statement = driver.prepare_typed(text, &types).await.unwrap();
+    let bytes = &[0_u8, 255][..];
+    let parameters: [&(dyn ToSql + Sync); 5] = [&41_i64, &"grüße", &2.5_f64, &None::<bool>, &bytes];
+    let row = driver.query_one(&statement, &parameters).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 42);
     assert_eq!(row.get::<_, &str>(1), "grüße");
     assert!((row.get::<_, f64>(2) - 2.5).abs() < f64::EPSILON);

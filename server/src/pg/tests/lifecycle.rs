@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
@@ -136,13 +137,14 @@ impl Client {
     }
 }
 
-/// An output that panics at the first row, and never again.
-struct Explosive<W> {
+/// An output that counts how often it is written to, and panics at a certain word, once.
+struct Watched<W> {
     output: W,
     armed: bool,
+    writes: Arc<AtomicUsize>,
 }
 
-impl<W: AsyncWrite + Unpin> AsyncWrite for Explosive<W> {
+impl<W: AsyncWrite + Unpin + Send> AsyncWrite for Watched<W> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -152,6 +154,7 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for Explosive<W> {
             self.armed = false;
             panic!("asked for");
         }
+        self.writes.fetch_add(1, Ordering::Relaxed);
         Pin::new(&mut self.output).poll_write(context, bytes)
     }
 
@@ -164,18 +167,40 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for Explosive<W> {
     }
 }
 
+/// A client whose answers pass through a [`Watched`] output, and the session's task.
+async fn watched(server: &Arc<Server>) -> (Client, tokio::task::JoinHandle<()>, Arc<AtomicUsize>) {
+    let (stream, far) = tokio::io::duplex(PIPE_BYTES);
+    let (input, output) = tokio::io::split(far);
+    let writes = Arc::new(AtomicUsize::new(0));
+    let output = Watched { output, armed: true, writes: Arc::clone(&writes) };
+    let session = tokio::spawn(Arc::clone(server).connection(input, output, None));
+    let mut client = Client { stream };
+    client.send(&startup(VERSION, b"user\0ann\0\0")).await;
+    client.until_ready().await;
+    (client, session, writes)
+}
+
+#[tokio::test]
+async fn a_round_trip_is_one_write() {
+    let (mut client, _session, writes) = watched(&server().await).await;
+    client.send(&[parse("s", "SELECT $1", &[20]), sync()].concat()).await;
+    client.until_ready().await;
+    for batch in [
+        [bind("", "s", &[Some("1")], 1), describe(b'P', ""), execute("", 0), sync()].concat(),
+        query("SELECT 1; SELECT 'two'; SELECT nothing_like_it"),
+    ] {
+        let before = writes.load(Ordering::Relaxed);
+        client.send(&batch).await;
+        client.until_ready().await;
+        assert_eq!(writes.load(Ordering::Relaxed) - before, 1);
+    }
+}
+
 #[tokio::test]
 async fn a_panic_ends_its_own_session_and_no_other() {
     let server = server().await;
     let mut other = Client::connect(&server).await;
-    let (stream, far) = tokio::io::duplex(PIPE_BYTES);
-    let (input, output) = tokio::io::split(far);
-    let output = Explosive { output, armed: true };
-    let session = Arc::clone(&server).connection(input, output, None);
-    let session = tokio::spawn(session);
-    let mut client = Client { stream };
-    client.send(&startup(VERSION, b"user\0ann\0\0")).await;
-    client.until_ready().await;
+    let (mut client, session, _) = watched(&server).await;
     client.send(&query("SELECT 'gunpower'")).await;
     let last = loop {
         match client.next().await {

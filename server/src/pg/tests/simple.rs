@@ -94,6 +94,15 @@ async fn notices_and_changed_settings_are_told_before_the_tag() {
 }
 
 #[tokio::test]
+async fn a_client_chooses_which_notices_it_hears() {
+    let mut client = Client::connect(&server().await).await;
+    client.query("SET client_min_messages TO error").await;
+    assert_eq!(tags(&client.query("COMMIT").await), "CZ");
+    client.query("SET client_min_messages TO warning").await;
+    assert_eq!(tags(&client.query("COMMIT").await), "NCZ");
+}
+
+#[tokio::test]
 async fn instants_are_shown_in_the_time_zone_of_the_session() {
     let mut client = Client::connect(&server().await).await;
     client.query("SET TimeZone TO 'Asia/Kolkata'").await;

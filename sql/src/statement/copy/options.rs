@@ -9,11 +9,10 @@ use ingest::decode::{Decoder, Format, Header, Options as DecodeOptions, UnknownF
 use ingest::text::{Formatter, Zone};
 use ingest::{Dialect, DialectOptions};
 
-use crate::error::{Error, Result, state};
+use crate::error::{Error, Result, nearest, state};
 use crate::parser::{expected, parse_word, parse_words, syntax_error};
 use crate::settings::parse_bool;
 use crate::statement::copy::{expect_token, parse_columns};
-use crate::statement::create_table::unknown_option;
 
 /// How the rows look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +39,17 @@ pub(crate) struct Options {
 }
 
 const KNOWN: [&str; 11] = [
-    "format", "header", "delimiter", "null", "quote", "escape", "encoding", "force_null",
-    "force_not_null", "force_quote", "on_error",
+    "format",
+    "header",
+    "delimiter",
+    "null",
+    "quote",
+    "escape",
+    "encoding",
+    "force_null",
+    "force_not_null",
+    "force_quote",
+    "on_error",
 ];
 
 /// Reads the options of a COPY. A location's suffix tells the format where nothing else does.
@@ -115,7 +123,13 @@ impl Options {
                 let direction = if from { "COPY FROM" } else { "COPY TO" };
                 return Err(Error::unsupported(format!("{direction} has no option \"{known}\"")));
             }
-            other => return Err(unknown_option(other, &KNOWN)),
+            other => {
+                let error = Error::syntax(format!("option \"{other}\" not recognized"));
+                return Err(match nearest(other, KNOWN) {
+                    Some(near) => error.with_hint(format!("Perhaps you meant \"{near}\".")),
+                    None => error,
+                });
+            }
         }
         Ok(())
     }
@@ -234,9 +248,10 @@ impl Options {
                 ));
             }
         }
-        let forced = schema.fields().iter().map(|field| {
-            self.force_quote_all || self.force_quote.contains(field.name())
-        });
+        let forced = schema
+            .fields()
+            .iter()
+            .map(|field| self.force_quote_all || self.force_quote.contains(field.name()));
         Ok(Encoder {
             csv,
             delimiter: one(&self.delimiter, if csv { b',' } else { b'\t' }),
@@ -281,8 +296,9 @@ impl Encoder {
     /// The lines of a batch.
     pub(super) fn encode(&mut self, batch: &RecordBatch) -> Result<Bytes> {
         let columns = batch.columns().iter();
-        let columns =
-            columns.map(|c| Formatter::new(c.as_ref(), &self.zone)).collect::<ingest::Result<Vec<_>>>()?;
+        let columns = columns
+            .map(|c| Formatter::new(c.as_ref(), &self.zone))
+            .collect::<ingest::Result<Vec<_>>>()?;
         let mut out = Vec::with_capacity(batch.num_rows() * columns.len() * 8);
         let mut text = Vec::new();
         for row in 0..batch.num_rows() {

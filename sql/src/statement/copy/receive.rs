@@ -41,9 +41,8 @@ impl Receiver {
             received.recv().await.map(|batch| (batch, received))
         });
         let schema = complete.schema();
-        let rows = rows.map(move |batch: Result<RecordBatch, DataFusionError>| {
-            complete.apply(&batch?)
-        });
+        let rows =
+            rows.map(move |batch: Result<RecordBatch, DataFusionError>| complete.apply(&batch?));
         let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
         let writing = tokio::spawn(job.run(rows));
         Self {
@@ -92,7 +91,9 @@ impl Receiver {
         let Some(parsed) = self.parsing.pop_front() else { return Ok(()) };
         let decoded = match parsed.await {
             Ok(decoded) => decoded?,
-            Err(error) => return Err(Error::internal(format!("reading rows ended early: {error}"))),
+            Err(error) => {
+                return Err(Error::internal(format!("reading rows ended early: {error}")));
+            }
         };
         if self.ended {
             return Ok(());

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::super::operator::Site;
 use crate::error::{Error, Result};
-use crate::value::Data;
+use crate::value::{Data, Shape};
 
 /// How a branch compares a feature with its threshold; "true" follows `yes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +80,7 @@ pub(super) struct Names {
 impl Forest {
     /// Reads the attributes of `TreeEnsembleClassifier` and `TreeEnsembleRegressor`.
     pub(super) fn read(site: &Site<'_>, names: &Names, targets: usize) -> Result<Self> {
+        site.check_size(&Shape::matrix(targets))?;
         let (positions, mut nodes) = read_nodes(site)?;
         let weights = attach_weights(site, names, targets, &positions, &mut nodes)?;
         let tree_ids = site.attributes().ints("nodes_treeids");
@@ -104,6 +105,7 @@ impl Forest {
     pub(super) fn read_new(site: &Site<'_>) -> Result<Self> {
         let attributes = site.attributes();
         let targets = usize::try_from(attributes.int("n_targets", 1)).unwrap_or_default();
+        site.check_size(&Shape::matrix(targets))?;
         let splits = tensor(site, "nodes_splits")?;
         let modes = tensor(site, "nodes_modes")?;
         let count = splits.len();
@@ -173,6 +175,51 @@ impl Forest {
             }
         }
         Ok(self)
+    }
+
+    /// For each target whether every row gets a weight for it, or none does; `None` if that
+    /// depends on the row.
+    pub(super) fn presence(&self) -> Vec<Option<bool>> {
+        let mut presence = vec![Some(false); self.targets];
+        // For the tree at hand: leaves with a weight for the target, and the last of them.
+        let mut counts = vec![(0_usize, None); self.targets];
+        for root in &self.roots {
+            let mut leaves = 0;
+            let mut touched = Vec::new();
+            let mut pending = vec![*root];
+            while let Some(position) = pending.pop() {
+                match self.nodes.get(position as usize) {
+                    Some(Node::Branch { yes, no, .. }) => pending.extend([*yes, *no]),
+                    Some(Node::Leaf { first, count }) => {
+                        leaves += 1;
+                        for (target, _) in self.leaf(*first, *count) {
+                            let Some((count, last)) = counts.get_mut(*target as usize) else {
+                                continue;
+                            };
+                            if *last != Some(position) {
+                                *last = Some(position);
+                                *count += 1;
+                                touched.push(*target as usize);
+                            }
+                        }
+                    }
+                    None => {}
+                }
+            }
+            for target in touched {
+                let (Some(known), Some(count)) = (presence.get_mut(target), counts.get_mut(target))
+                else {
+                    continue;
+                };
+                if count.0 == leaves {
+                    *known = Some(true);
+                } else if count.0 > 0 && *known == Some(false) {
+                    *known = None;
+                }
+                *count = (0, None);
+            }
+        }
+        presence
     }
 
     /// How many features the branches look at.

@@ -1,10 +1,18 @@
 //! The inner loop of tree ensembles: sixteen rows walk down a tree side by side.
 //!
-//! Every branch asks one question, `value <= threshold`, so a step is a compare and an add, without
-//! a jump that could be mispredicted; sixteen independent walks hide the latency of each other's
-//! loads. Shallow trees are perfect heaps (children of `i` are `2i` and `2i + 1`); deep ones are
-//! linked, with leaves that lead to themselves. Arrays of a constant size and masked indices let
-//! the compiler drop the bounds checks of the heap walk.
+//! Every branch asks one question, `value <= threshold`, so there is no jump that could be
+//! mispredicted, and sixteen independent rows hide the latency of each other's loads. A tree is
+//! stored in one of three ways:
+//!
+//! - *bits*, up to 32 leaves: every branch is asked, and each that goes right strikes out the
+//!   leaves on its left; the first leaf left over is the one (the idea of QuickScorer). More
+//!   questions, but of sixteen neighbouring values at a time, which the compiler makes vector
+//!   instructions of.
+//! - *heap*, up to depth 8: children of `i` are `2i` and `2i + 1`; a step is a compare and an add.
+//! - *linked*, the rest: the same step, but children are found by a link, and leaves lead to
+//!   themselves.
+//!
+//! Arrays of a constant size and masked indices let the compiler drop the bounds checks.
 //!
 //! For each row the trees are added in their order, in single precision, whatever the number of
 //! rows: a row's score does not depend on its neighbours.
@@ -17,8 +25,11 @@ pub(crate) const LANES: usize = 16;
 /// The deepest tree that is kept as a heap.
 pub(crate) const HEAP_DEPTH_MAX: u32 = 8;
 
-/// The most columns that a heap walk can index with a mask.
-pub(crate) const HEAP_COLUMNS_MAX: usize = 256;
+/// The most leaves of a tree that is kept as bits.
+pub(crate) const BITS_LEAVES_MAX: usize = 32;
+
+/// The most columns that can be indexed with a mask.
+pub(crate) const MASKED_COLUMNS_MAX: usize = 256;
 
 /// A branch of a heap: left if `value <= threshold`, else right (NaN goes right).
 #[derive(Clone, Copy, Debug)]
@@ -41,9 +52,19 @@ pub(crate) struct Link {
     pub(crate) leaf: u32,
 }
 
+/// A branch of a tree kept as bits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Strike {
+    pub(crate) split: Split,
+    /// The leaves that remain possible if the branch goes right.
+    pub(crate) keep: u32,
+}
+
 /// How a tree is stored, with the position of its first node.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Layout {
+    /// Branches in any order.
+    Bits { first: usize, count: usize },
     /// `2^depth` splits, of which the first is unused.
     Heap { depth: u32, first: usize },
     /// As many steps as `depth` reach every leaf.
@@ -73,6 +94,7 @@ pub(crate) struct Column {
 pub(crate) struct Ensemble {
     /// Column 0 is always zero and belongs to leaves; these follow it.
     pub(crate) columns: Vec<Column>,
+    pub(crate) strikes: Vec<Strike>,
     pub(crate) splits: Vec<Split>,
     pub(crate) links: Vec<Link>,
     pub(crate) trees: Vec<Tree>,
@@ -95,10 +117,10 @@ impl Ensemble {
         }
         match self.columns.len() + 1 {
             ..=32 => self.score_blocks::<32>(values, rows, &mut scores),
-            ..=64 => self.score_blocks::<64>(values, rows, &mut scores),
-            ..=128 => self.score_blocks::<128>(values, rows, &mut scores),
-            ..=HEAP_COLUMNS_MAX => {
-                self.score_blocks::<HEAP_COLUMNS_MAX>(values, rows, &mut scores);
+            33..=64 => self.score_blocks::<64>(values, rows, &mut scores),
+            65..=128 => self.score_blocks::<128>(values, rows, &mut scores),
+            129..=MASKED_COLUMNS_MAX => {
+                self.score_blocks::<MASKED_COLUMNS_MAX>(values, rows, &mut scores);
             }
             wide => self.score_wide(wide, values, rows, &mut scores),
         }
@@ -120,6 +142,13 @@ impl Ensemble {
         };
         for tree in &self.trees {
             let leaf = match tree.layout {
+                Layout::Bits { first, count } => {
+                    let mut left = u32::MAX;
+                    for strike in self.strikes.get(first..first + count).unwrap_or_default() {
+                        left &= strike.keep | right(strike.split).wrapping_sub(1);
+                    }
+                    left.trailing_zeros() as usize
+                }
                 Layout::Heap { depth, first } => {
                     let splits = self.splits.get(first..first + (1 << depth)).unwrap_or_default();
                     let mut at = 1;
@@ -171,6 +200,10 @@ impl Ensemble {
         for tree in &self.trees {
             for (columns, sums) in columns.iter().zip(sums.chunks_exact_mut(self.targets)) {
                 let leaves = match tree.layout {
+                    Layout::Bits { first, count } => {
+                        let strikes = self.strikes.get(first..first + count);
+                        strike_out(strikes.unwrap_or_default(), columns)
+                    }
                     Layout::Heap { depth, first } => {
                         let splits = self.splits.get(first..first + (1 << depth));
                         walk_heap(depth, splits.unwrap_or_default(), columns)
@@ -186,7 +219,7 @@ impl Ensemble {
         self.store(&sums, rows, scores);
     }
 
-    /// As [`Self::score_blocks`], for more columns than a mask is worth; all trees are linked.
+    /// As [`Self::score_blocks`], for more columns than a mask is worth; no tree is a heap or bits.
     fn score_wide(&self, width: usize, values: &[f32], rows: usize, scores: &mut [f32]) {
         let groups = rows.div_ceil(LANES);
         let mut columns = vec![[0.0; LANES]; width * groups];
@@ -257,6 +290,22 @@ impl Ensemble {
 #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "the negation decides where NaN goes")]
 fn goes_right(value: f32, threshold: f32) -> bool {
     !(value <= threshold)
+}
+
+/// Numbers of the leaves that the lanes reach.
+fn strike_out<const COLUMNS: usize>(
+    strikes: &[Strike],
+    columns: &[[f32; LANES]; COLUMNS],
+) -> [u32; LANES] {
+    let mut left = [u32::MAX; LANES];
+    for Strike { split, keep } in strikes {
+        let values = &columns[split.column as usize & (COLUMNS - 1)];
+        for (left, value) in left.iter_mut().zip(values) {
+            // All ones if it goes left: written without a choice, so that it stays a vector.
+            *left &= keep | u32::from(goes_right(*value, split.threshold)).wrapping_sub(1);
+        }
+    }
+    left.map(u32::trailing_zeros)
 }
 
 /// Numbers of the leaves that the lanes reach.

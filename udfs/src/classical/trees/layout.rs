@@ -4,14 +4,15 @@ use std::collections::{HashMap, VecDeque};
 
 use super::forest::{Aggregate, Forest, Mode, Node};
 use super::kernel::{
-    Column, Ensemble, HEAP_COLUMNS_MAX, HEAP_DEPTH_MAX, Layout, Link, Split, Tree,
+    BITS_LEAVES_MAX, Column, Ensemble, HEAP_DEPTH_MAX, Layout, Link, MASKED_COLUMNS_MAX, Split,
+    Strike, Tree,
 };
 
 /// Places of a heap for each leaf of the tree that are worth their memory.
 const HEAP_PLACES_PER_LEAF: usize = 4;
 
-/// Weights that leaves with one weight per target may take together.
-const WEIGHTS_MAX: usize = 1 << 28;
+/// Places for weights, for each weight of the forest, that are worth their memory.
+const PLACES_PER_WEIGHT: usize = 16;
 
 /// The forest for the kernel; `None` if a branch or the aggregation needs the general walk.
 pub(super) fn ensemble(forest: &Forest) -> Option<Ensemble> {
@@ -92,16 +93,19 @@ impl Layouter<'_> {
         let shape = self.measure(root)?;
         let target = self.only_target(&shape.leaves);
         let weights = self.ensemble.weights.len();
+        let masked = self.columns.len() < MASKED_COLUMNS_MAX;
         let heap = shape.depth <= HEAP_DEPTH_MAX
-            && self.columns.len() < HEAP_COLUMNS_MAX
             && (1 << shape.depth) <= HEAP_PLACES_PER_LEAF * shape.leaves.len();
-        let layout = if heap {
+        let layout = if masked && shape.leaves.len() <= BITS_LEAVES_MAX {
+            self.bits(root, target)?
+        } else if masked && heap {
             self.heap(root, shape.depth, target)?
         } else {
             self.linked(root, shape.depth, target)?
         };
         self.ensemble.trees.push(Tree { layout, weights, target });
-        (self.ensemble.weights.len() <= WEIGHTS_MAX).then_some(())
+        let places = PLACES_PER_WEIGHT * self.forest.weights.len().max(1024);
+        (self.ensemble.weights.len() <= places).then_some(())
     }
 
     fn measure(&self, root: u32) -> Option<TreeShape> {
@@ -147,6 +151,39 @@ impl Layouter<'_> {
                 *place += *weight as f32;
             }
         }
+    }
+
+    /// Lists the branches, with the leaves numbered from left to right.
+    fn bits(&mut self, root: u32, target: Option<usize>) -> Option<Layout> {
+        let first = self.ensemble.strikes.len();
+        let mut leaves = 0_u32;
+        // A branch is listed once its left side is numbered: those are the leaves it strikes out.
+        let mut pending = vec![Visit::Node(root)];
+        while let Some(visit) = pending.pop() {
+            match visit {
+                Visit::Node(position) => {
+                    let node = *self.node(position)?;
+                    match question(&node) {
+                        Some(question) => pending.extend([
+                            Visit::Node(question.right),
+                            Visit::Between { split: self.split(&question)?, start: leaves },
+                            Visit::Node(question.left),
+                        ]),
+                        None => {
+                            self.push_weights(&node, target);
+                            leaves += 1;
+                        }
+                    }
+                }
+                Visit::Between { split, start } => {
+                    let before = |leaf: u32| 1_u64.checked_shl(leaf).unwrap_or_default() - 1;
+                    let keep = !((before(leaves) & !before(start)) as u32);
+                    self.ensemble.strikes.push(Strike { split, keep });
+                }
+            }
+        }
+        let count = self.ensemble.strikes.len() - first;
+        Some(Layout::Bits { first, count })
     }
 
     /// Lays a tree out level by level; a leaf above the last level fills all places below it.
@@ -199,6 +236,16 @@ impl Layouter<'_> {
         }
         Some(Layout::Linked { depth, first, count: count as usize })
     }
+}
+
+/// A step of the walk from the leftmost leaf to the rightmost.
+enum Visit {
+    Node(u32),
+    /// Between the sides of a branch, the left of which began with leaf `start`.
+    Between {
+        split: Split,
+        start: u32,
+    },
 }
 
 struct TreeShape {

@@ -69,6 +69,8 @@ from sklearn.tree import DecisionTreeRegressor
 warnings.filterwarnings("ignore")
 HERE = pathlib.Path(__file__).parent
 ROWS = 300
+# Rows that are kept with the results.
+KEPT = 150
 WIDTH = 8
 MANIFEST = []
 
@@ -129,8 +131,10 @@ def column(values, kind):
     return pa.array(values.reshape(-1).tolist(), ARROW[kind])
 
 
-def write(name, model, feeds, inputs, outputs, engine="classical", tolerance=1e-5, nulls=False):
+def write(name, model, feeds, inputs, outputs, engine="classical", tolerance=1e-5, nulls=False, kept=KEPT):
     """inputs: [(column, type, values)]; outputs: [(column, type, pick from the results)]."""
+    feeds = {key: value[:kept] for key, value in feeds.items()}
+    inputs = [(label, kind, values[:kept]) for label, kind, values in inputs]
     results = {key: unzip(value) for key, value in run(model, feeds).items()}
     columns = {}
     for label, kind, values in inputs:
@@ -227,7 +231,7 @@ def scikit_models():
     pair = [("a", LinearRegression()), ("b", DecisionTreeRegressor(max_depth=4))]
     scikit("voting", VotingRegressor(pair), xr, yr, VALUE)
     clusters = [("label", "int64", sole("label")), ("scores", "float32[]", sole("scores"))]
-    scikit("kmeans", KMeans(3, random_state=0, n_init=2), x, None, clusters, engine="neural", tolerance=1e-4)
+    scikit("kmeans", KMeans(3, random_state=0, n_init=2), x, None, clusters, tolerance=1e-4)
 
     for name, step in [
         ("minmax", MinMaxScaler()),
@@ -432,7 +436,7 @@ def tree_rules():
 
     def classifier(classes, targets, modes, missing, positive, bases, transform, text=False):
         index = len(nodes)
-        trees, leaves = random_trees(random, 4, width, targets, modes, missing, positive)
+        trees, leaves = random_trees(random, 3, width, targets, modes, missing, positive)
         labels = {"classlabels_int64s": list(range(classes))}
         if text:
             labels = {"classlabels_strings": [f"c{i}" for i in range(classes)]}
@@ -456,7 +460,7 @@ def tree_rules():
 
     def regressor(count, targets, modes, missing, bases, transform, aggregate):
         index = len(nodes)
-        trees, leaves = random_trees(random, 4, width, targets, modes, missing, transform == "PROBIT")
+        trees, leaves = random_trees(random, 3, width, targets, modes, missing, transform == "PROBIT")
         nodes.append(
             helper.make_node(
                 "TreeEnsembleRegressor",
@@ -509,7 +513,8 @@ def tree_rules():
     x[0], x[1] = np.inf, -np.inf
     x[2] = -0.0
     model = graph(nodes, [("X", TensorProto.FLOAT, [None, width])], outputs)
-    write("tree_rules", model, {"X": x}, matrix_inputs(x), picks)
+    # The approximation of the probit loses digits near 0.5.
+    write("tree_rules", model, {"X": x}, matrix_inputs(x), picks, kept=60, tolerance=2e-5)
 
 
 def tree_v5():
@@ -622,6 +627,8 @@ def operators():
     add("Softmax", ["X"])
     add("LogSoftmax", ["X"], axis=1)
     add("Softmax", [cube], axis=1)
+    add("LpNormalization", ["X"], axis=1, p=1)
+    add("LpNormalization", [cube], axis=-1, p=2)
     add("Concat", ["X", positive], axis=1)
     add("Concat", [cube, cube], axis=1)
     add("Concat", [cube, cube], axis=2)
@@ -693,7 +700,93 @@ def operators():
     model = graph(nodes, inputs, outputs, constants, opset=21)
     columns = matrix_inputs(x)
     columns += [(f"n{j}", "int64", n[:, j]) for j in range(2)] + [(f"s{j}", "text", s[:, j]) for j in range(2)]
-    write("operators", model, {"X": x, "N": n, "S": s.astype(object)}, columns, picks)
+    write("operators", model, {"X": x, "N": n, "S": s.astype(object)}, columns, picks, kept=60)
+
+
+def refused():
+    """Models that must not load, each for one reason."""
+    folder = HERE / "refused"
+    folder.mkdir(exist_ok=True)
+    x = [("X", TensorProto.FLOAT, [None, 2])]
+    y = [("Y", TensorProto.FLOAT, [None, 2])]
+    add = helper.make_node("Add", ["X", "c"], ["Y"])
+    model = graph([add], x, y, [("c", np.array([1.0, 2.0], np.float32))])
+
+    external = onnx.ModelProto.FromString(model.SerializeToString())
+    onnx.external_data_helper.set_external_data(external.graph.initializer[0], "../../etc/passwd")
+    external.graph.initializer[0].ClearField("raw_data")
+    (folder / "external.onnx").write_bytes(external.SerializeToString())
+
+    nested = graph([helper.make_node("Constant", [], ["c"], value=external.graph.initializer[0]), add], x, y)
+    (folder / "external_in_node.onnx").write_bytes(nested.SerializeToString())
+
+    values = helper.make_tensor("c", TensorProto.FLOAT, [1], [3.0])
+    indices = helper.make_tensor("i", TensorProto.INT64, [1], [1])
+    sparse = onnx.ModelProto.FromString(model.SerializeToString())
+    del sparse.graph.initializer[:]
+    sparse.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [2]))
+    (folder / "sparse.onnx").write_bytes(sparse.SerializeToString())
+
+    odd = graph(
+        [
+            helper.make_node("SVMRegressor", ["X"], ["a"], domain="ai.onnx.ml"),
+            helper.make_node("Fancy", ["a"], ["Y"], domain="org.example"),
+        ],
+        x,
+        y,
+    )
+    (folder / "operators.onnx").write_bytes(odd.SerializeToString())
+
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["k"], ["go"]), helper.make_node("Add", ["v", "v"], ["w"])],
+        "body",
+        [
+            helper.make_tensor_value_info("n", TensorProto.INT64, []),
+            helper.make_tensor_value_info("k", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("v", TensorProto.FLOAT, [None, 2]),
+        ],
+        [
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("w", TensorProto.FLOAT, [None, 2]),
+        ],
+    )
+    yes = ("yes", np.array(True))
+    loop = graph([helper.make_node("Loop", ["", "yes", "X"], ["Y"], body=body)], x, y, [yes])
+    (folder / "endless.onnx").write_bytes(loop.SerializeToString())
+
+    rows = graph([helper.make_node("Softmax", ["X"], ["Y"], axis=0)], x, y)
+    (folder / "across_rows.onnx").write_bytes(rows.SerializeToString())
+
+    weights = ("w", np.array([[1.0, 2.0], [3.0, -1.0]], np.float32))
+    nodes = [
+        helper.make_node("MatMul", ["X", "w"], ["a"]),
+        helper.make_node("ReduceMean", ["a", "axis"], ["b"], keepdims=1),
+        helper.make_node("Sub", ["a", "b"], ["d"]),
+        helper.make_node("MatMul", ["d", "w"], ["Y"]),
+    ]
+    network = graph(nodes, x, y, [weights, ("axis", np.array([0], np.int64))])
+    (folder / "network_across_rows.onnx").write_bytes(network.SerializeToString())
+
+    cycle = helper.make_node(
+        "TreeEnsembleRegressor",
+        ["X"],
+        ["Y"],
+        domain="ai.onnx.ml",
+        n_targets=1,
+        nodes_treeids=[0, 0, 0],
+        nodes_nodeids=[0, 1, 2],
+        nodes_featureids=[0, 0, 0],
+        nodes_values=[0.5, 0.25, 0.0],
+        nodes_modes=["BRANCH_LEQ", "BRANCH_LEQ", "LEAF"],
+        nodes_truenodeids=[1, 0, 0],
+        nodes_falsenodeids=[2, 2, 0],
+        target_treeids=[0],
+        target_nodeids=[2],
+        target_ids=[0],
+        target_weights=[1.0],
+    )
+    y = [("Y", TensorProto.FLOAT, [None, 1])]
+    (folder / "cycle.onnx").write_bytes(graph([cycle], x, y).SerializeToString())
 
 
 def main():
@@ -706,6 +799,7 @@ def main():
     tree_rules()
     tree_v5()
     operators()
+    refused()
     (HERE / "manifest.json").write_text(json.dumps(MANIFEST, indent=1) + "\n")
 
 
