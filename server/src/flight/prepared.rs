@@ -9,6 +9,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use bytes::Bytes;
 use datafusion::scalar::ScalarValue;
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use parking_lot::Mutex;
 use sql::{Prepared, state};
 use tonic::Status;
@@ -20,12 +22,55 @@ use super::{statement, status};
 /// Statements that a session may hold at once.
 const PREPARED_MAX: usize = 10_000;
 
-/// A prepared statement and the values for its next run.
+/// Memory that the values bound to a statement may take.
+const BOUND_BYTES_MAX: usize = 64 << 20;
+
+/// A prepared statement and the rows of values for its next run.
 #[derive(Debug, Clone)]
 pub(super) struct Held {
     /// None: a text without a statement in it.
     pub(super) prepared: Option<Arc<Prepared>>,
-    pub(super) values: Vec<ScalarValue>,
+    pub(super) bound: Vec<RecordBatch>,
+}
+
+impl Held {
+    /// The values of a statement that runs once.
+    pub(super) fn values(&self) -> Result<Vec<ScalarValue>, Status> {
+        let rows: usize = self.bound.iter().map(RecordBatch::num_rows).sum();
+        if rows > 1 {
+            let message = format!("a query takes one row of parameters, but {rows} came");
+            return Err(status::unsupported(message));
+        }
+        let row = self.bound.iter().find(|batch| batch.num_rows() == 1);
+        match (&self.prepared, row) {
+            (Some(prepared), Some(batch)) => values(prepared, batch, 0),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The statement with the values that a client sends; as it was, where it sends none.
+    pub(super) async fn bind(
+        mut self,
+        client: &Client,
+        mut batches: BoxStream<'static, Result<RecordBatch, Status>>,
+    ) -> Result<Self, Status> {
+        let mut bound = Vec::new();
+        let mut bytes = 0;
+        while let Some(batch) = batches.next().await.transpose()? {
+            bytes += batch.get_array_memory_size();
+            if bytes > BOUND_BYTES_MAX {
+                let message = format!("bound values can take {BOUND_BYTES_MAX} bytes");
+                let error = sql::Error::new(state::OUT_OF_MEMORY, message);
+                return Err(status::failed(error.with_hint("Use bulk ingest for many rows.")));
+            }
+            bound.push(batch);
+        }
+        if let (Some(prepared), Some(first)) = (&self.prepared, bound.first()) {
+            let prepared = with_types(client, Arc::clone(prepared), first).await?;
+            self = Self { prepared: Some(prepared), bound };
+        }
+        Ok(self)
+    }
 }
 
 /// The prepared statements of a session.
@@ -41,7 +86,7 @@ impl PreparedStatements {
             return Err(status::refused(state::OUT_OF_MEMORY, message));
         }
         let id = Uuid::new_v4();
-        held.insert(id, Held { prepared, values: Vec::new() });
+        held.insert(id, Held { prepared, bound: Vec::new() });
         Ok(Bytes::copy_from_slice(id.as_bytes()))
     }
 

@@ -28,6 +28,7 @@ use arrow_flight::{
     Ticket,
 };
 use bytes::Bytes;
+use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use prost::Message;
 use sql::state;
@@ -35,7 +36,7 @@ use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
-use super::prepared::{self, Held};
+use super::prepared::Held;
 use super::rows::{self, Answer};
 use super::sessions::{Client, Sessions};
 use super::statement::{self, Surroundings};
@@ -180,9 +181,8 @@ impl FlightSqlService for Service {
         let client = self.sessions.of(&request)?;
         let handle = query.prepared_statement_handle;
         let held = client.prepared.get(&handle)?;
-        if let Some(bound) = bind(&client, held, request.into_inner()).await? {
-            client.prepared.put(&handle, bound)?;
-        }
+        let bound = held.bind(&client, bulk::batches(request.into_inner())).await?;
+        client.prepared.put(&handle, bound)?;
         Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(handle) })
     }
 
@@ -192,16 +192,16 @@ impl FlightSqlService for Service {
         request: Request<FlightDescriptor>,
     ) -> Described {
         let client = self.sessions.of(&request)?;
-        let Held { prepared, values } = client.prepared.get(&query.prepared_statement_handle)?;
-        let described = match prepared {
+        let held = client.prepared.get(&query.prepared_statement_handle)?;
+        let described = match &held.prepared {
             None => statement::no_rows(None, request.into_inner())?,
             Some(prepared) if prepared.returns_rows() => {
-                let columns = statement::columns(Some(&prepared));
+                let columns = statement::columns(Some(prepared));
                 let ticket = query.as_any().encode_to_vec();
                 statement::rows_at(ticket.into(), &columns, request.into_inner())?
             }
-            Some(prepared) => {
-                let changed = self.with.update(&client, &prepared, values).await?;
+            Some(_) => {
+                let changed = self.update_prepared(&client, held, None).await?;
                 statement::no_rows(changed, request.into_inner())?
             }
         };
@@ -215,11 +215,13 @@ impl FlightSqlService for Service {
     ) -> Answered {
         let client = self.sessions.of(&request)?;
         let running = client.running(request.into_inner().ticket);
-        match client.prepared.get(&query.prepared_statement_handle)? {
-            Held { prepared: Some(prepared), values } => {
-                Ok(Response::new(self.with.query(&client, &prepared, values, running).await?))
+        let held = client.prepared.get(&query.prepared_statement_handle)?;
+        match &held.prepared {
+            Some(prepared) => {
+                let answer = self.with.query(&client, prepared, held.values()?, running).await?;
+                Ok(Response::new(answer))
             }
-            Held { prepared: None, .. } => nothing(Arc::new(Schema::empty())),
+            None => nothing(Arc::new(Schema::empty())),
         }
     }
 
@@ -230,15 +232,11 @@ impl FlightSqlService for Service {
     ) -> Result<i64, Status> {
         let client = self.sessions.of(&request)?;
         let held = client.prepared.get(&query.prepared_statement_handle)?;
-        let Some(prepared) = held.prepared else { return Ok(statement::count(None)) };
-        let takes_values = !prepared.parameter_fields().is_empty();
-        let changed = if takes_values && held.values.is_empty() {
-            let batches = bulk::batches(request.into_inner());
-            self.with.update_each(&client, prepared, batches).await?
-        } else {
-            self.with.update(&client, &prepared, held.values).await?
-        };
-        Ok(statement::count(changed))
+        // A client binds values before, or sends them along.
+        let mut batches = bulk::batches(request.into_inner());
+        let came = batches.next().await.transpose()?;
+        let came = came.map(|first| futures::stream::iter([Ok(first)]).chain(batches).boxed());
+        self.update_prepared(&client, held, came).await.map(statement::count)
     }
 
     // --- transactions -------------------------------------------------------------------------
@@ -481,6 +479,26 @@ impl FlightSqlService for Service {
     async fn register_sql_info(&self, _id: i32, _result: &SqlInfo) {}
 }
 
+impl Service {
+    /// Runs a prepared statement with the values that came, else with those that were bound.
+    async fn update_prepared(
+        &self,
+        client: &Arc<Client>,
+        held: Held,
+        came: Option<BoxStream<'static, Result<RecordBatch, Status>>>,
+    ) -> Result<Option<u64>, Status> {
+        let Held { prepared: Some(prepared), bound } = held else { return Ok(None) };
+        match came {
+            Some(batches) => self.with.update_each(client, prepared, batches).await,
+            None if bound.is_empty() => self.with.update(client, &prepared, Vec::new()).await,
+            None => {
+                let batches = futures::stream::iter(bound.into_iter().map(Ok));
+                self.with.update_each(client, prepared, batches).await
+            }
+        }
+    }
+}
+
 /// What a ticket carries: the statement, after bytes that tell one call from another.
 fn handle(text: &str) -> Bytes {
     let id = Uuid::new_v4();
@@ -490,29 +508,6 @@ fn handle(text: &str) -> Bytes {
 fn text(handle: &[u8]) -> Result<&str, Status> {
     let text = handle.get(size_of::<Uuid>()..).and_then(|text| std::str::from_utf8(text).ok());
     text.ok_or_else(|| status::refused("08P01", "the ticket is not one of this server's"))
-}
-
-/// Keeps the one row of values that came for a query; none: nothing came.
-async fn bind(
-    client: &Client,
-    held: Held,
-    data: PeekableFlightDataStream,
-) -> Result<Option<Held>, Status> {
-    let Some(prepared) = held.prepared else { return Ok(None) };
-    let mut batches = bulk::batches(data);
-    let mut bound = None;
-    while let Some(batch) = batches.next().await.transpose()? {
-        for row in 0..batch.num_rows() {
-            if bound.is_some() {
-                let message = "a query takes one row of parameters, but several came";
-                return Err(status::unsupported(message));
-            }
-            let prepared = prepared::with_types(client, Arc::clone(&prepared), &batch).await?;
-            let values = prepared::values(&prepared, &batch, row)?;
-            bound = Some(Held { prepared: Some(prepared), values });
-        }
-    }
-    Ok(bound)
 }
 
 /// Stops the rows of a FlightInfo.
