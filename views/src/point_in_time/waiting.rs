@@ -34,8 +34,9 @@ const OFFERS_MAX: usize = 128 << 10;
 #[cfg(test)]
 const OFFERS_MAX: usize = 10;
 
-/// So many slots are worked on at a time; they fit a processor's cache.
-const SLOTS_PER_PASS: usize = 4096;
+/// They are ordered by about so many ranges of keys: enough to walk through memory in one
+/// direction, few enough to be counted in a processor's cache.
+const PLACES_MAX: usize = 64 << 10;
 
 /// The left rows, waiting for right rows.
 pub(super) struct Waiting {
@@ -132,20 +133,19 @@ impl Waiting {
 
     /// The collected rows, ordered so that neighbours go to slots that are not far apart.
     fn take_offers_by_place(&mut self) -> Vec<Offer> {
-        let passes = self.best.len() / SLOTS_PER_PASS + 1;
-        let groups_per_pass = (self.index.groups().len() / passes).next_power_of_two();
-        let shift = groups_per_pass.trailing_zeros();
-        let mut next = vec![0; (self.index.groups().len() >> shift) + 2];
+        let groups = self.index.groups().len();
+        let shift = (groups / PLACES_MAX).next_power_of_two().trailing_zeros();
+        let mut next = vec![0_u32; (groups >> shift) + 2];
         for offer in &self.offers {
             next[(offer.group >> shift) as usize + 1] += 1;
         }
-        for pass in 1..next.len() {
-            next[pass] += next[pass - 1];
+        for place in 1..next.len() {
+            next[place] += next[place - 1];
         }
         let mut ordered = self.offers.clone();
         for offer in self.offers.drain(..) {
             let place = &mut next[(offer.group >> shift) as usize];
-            ordered[*place] = offer;
+            ordered[*place as usize] = offer;
             *place += 1;
         }
         ordered
