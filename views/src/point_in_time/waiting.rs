@@ -122,7 +122,7 @@ impl Waiting {
             let place = times.partition_point(|time| *time < seen_from);
             let Some(&left_time) = times.get(place) else { continue };
             let best = &mut self.best[slots.start + place];
-            if !too_old(plan, left_time, row.time)
+            if !plan.too_old(left_time, row.time)
                 && beats(&self.history, &mut self.ties, row, *best)?
             {
                 *best = row;
@@ -187,7 +187,7 @@ impl Waiting {
                 if beats(&self.history, &mut self.ties, self.best[slot], newest)? {
                     newest = self.best[slot];
                 }
-                if !too_old(plan, self.index.times()[slot], newest.time) {
+                if !plan.too_old(self.index.times()[slot], newest.time) {
                     matches.set(self.index.rows()[slot], newest.row);
                 }
             }
@@ -206,11 +206,6 @@ fn beats(history: &History<()>, ties: &mut Ties, row: Best, other: Best) -> Resu
         Ordering::Equal => ties.compare(history, row.row, other.row)?.is_gt(),
         order => order.is_gt(),
     })
-}
-
-#[inline]
-fn too_old(plan: &Plan, left_time: i64, right_time: i64) -> bool {
-    plan.age_max.is_some_and(|age_max| left_time.saturating_sub(right_time) > age_max)
 }
 
 /// The pairs of encoded right values and whether a left time must be greater than them.
