@@ -11,7 +11,10 @@ pub mod decode;
 mod dialect;
 pub mod encode;
 pub mod error;
+pub mod files;
+mod origin;
 pub mod text;
 
 pub use dialect::{Dialect, DialectOptions};
 pub use error::{Error, Result};
+pub use origin::Origin;
