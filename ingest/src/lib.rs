@@ -11,9 +11,15 @@ pub mod decode;
 mod dialect;
 pub mod encode;
 pub mod error;
+pub mod files;
+mod origin;
 pub mod text;
 mod writer;
 
 pub use dialect::{Dialect, DialectOptions};
 pub use error::{Error, Result};
+<<<<<<< HEAD
 pub use writer::{Appended, Check, Validation, Writer, Written};
+=======
+pub use origin::Origin;
+>>>>>>> ingest

@@ -22,8 +22,8 @@
 //! 1. [`rewrite_as_of`] turns the join into a relation of its own, which a planner can claim.
 //! 2. [`AsOfRelationPlanner`] plans both sides, checks the conditions, builds an [`AsOfJoinNode`].
 //! 3. [`PushDownToLeft`] moves filters on left columns below the node.
-//! 4. [`AsOfExtensionPlanner`] makes it a [`PointInTimeJoinExec`], which merges two sorted inputs
-//!    or looks one side up in the other, whichever is cheaper.
+//! 4. [`AsOfExtensionPlanner`] makes it a [`PointInTimeJoinExec`], which holds the shorter side in
+//!    memory while the other streams past, or merges both sorted (module `strategy`).
 //!
 //! Never: shows a value later than the left row's time, drops or doubles a left row.
 
@@ -42,6 +42,7 @@ mod push_down;
 mod relation;
 mod rewrite;
 mod sort;
+mod strategy;
 #[cfg(test)]
 mod tests;
 mod ties;

@@ -34,8 +34,9 @@ const OFFERS_MAX: usize = 128 << 10;
 #[cfg(test)]
 const OFFERS_MAX: usize = 10;
 
-/// So many slots are worked on at a time; they fit a processor's cache.
-const SLOTS_PER_PASS: usize = 4096;
+/// They are ordered by about so many ranges of keys: enough to walk through memory in one
+/// direction, few enough to be counted in a processor's cache.
+const PLACES_MAX: usize = 64 << 10;
 
 /// The left rows, waiting for right rows.
 pub(super) struct Waiting {
@@ -121,7 +122,7 @@ impl Waiting {
             let place = times.partition_point(|time| *time < seen_from);
             let Some(&left_time) = times.get(place) else { continue };
             let best = &mut self.best[slots.start + place];
-            if !too_old(plan, left_time, row.time)
+            if !plan.too_old(left_time, row.time)
                 && beats(&self.history, &mut self.ties, row, *best)?
             {
                 *best = row;
@@ -132,20 +133,19 @@ impl Waiting {
 
     /// The collected rows, ordered so that neighbours go to slots that are not far apart.
     fn take_offers_by_place(&mut self) -> Vec<Offer> {
-        let passes = self.best.len() / SLOTS_PER_PASS + 1;
-        let groups_per_pass = (self.index.groups().len() / passes).next_power_of_two();
-        let shift = groups_per_pass.trailing_zeros();
-        let mut next = vec![0; (self.index.groups().len() >> shift) + 2];
+        let groups = self.index.groups().len();
+        let shift = (groups / PLACES_MAX).next_power_of_two().trailing_zeros();
+        let mut next = vec![0_u32; (groups >> shift) + 2];
         for offer in &self.offers {
             next[(offer.group >> shift) as usize + 1] += 1;
         }
-        for pass in 1..next.len() {
-            next[pass] += next[pass - 1];
+        for place in 1..next.len() {
+            next[place] += next[place - 1];
         }
         let mut ordered = self.offers.clone();
         for offer in self.offers.drain(..) {
             let place = &mut next[(offer.group >> shift) as usize];
-            ordered[*place] = offer;
+            ordered[*place as usize] = offer;
             *place += 1;
         }
         ordered
@@ -187,7 +187,7 @@ impl Waiting {
                 if beats(&self.history, &mut self.ties, self.best[slot], newest)? {
                     newest = self.best[slot];
                 }
-                if !too_old(plan, self.index.times()[slot], newest.time) {
+                if !plan.too_old(self.index.times()[slot], newest.time) {
                     matches.set(self.index.rows()[slot], newest.row);
                 }
             }
@@ -206,11 +206,6 @@ fn beats(history: &History<()>, ties: &mut Ties, row: Best, other: Best) -> Resu
         Ordering::Equal => ties.compare(history, row.row, other.row)?.is_gt(),
         order => order.is_gt(),
     })
-}
-
-#[inline]
-fn too_old(plan: &Plan, left_time: i64, right_time: i64) -> bool {
-    plan.age_max.is_some_and(|age_max| left_time.saturating_sub(right_time) > age_max)
 }
 
 /// The pairs of encoded right values and whether a left time must be greater than them.
