@@ -145,6 +145,8 @@ pub enum Kind {
     View,
     MaterializedView,
     Model,
+    /// Known by its id alone.
+    Entry,
 }
 
 impl Kind {
@@ -157,6 +159,7 @@ impl Kind {
             Self::View => "view",
             Self::MaterializedView => "materialized view",
             Self::Model => "model",
+            Self::Entry => "entry",
         }
     }
 }

@@ -32,9 +32,10 @@ pub enum Error {
         name: String,
     },
 
-    /// A schema cannot go while entries stand in it.
-    #[error("cannot drop schema \"{schema}\": \"{entry}\" is in it")]
-    NotEmpty {
+    /// An entry would stand in a schema that is not there: it was never created, or the change drops
+    /// it and leaves the entry behind.
+    #[error("schema \"{schema}\" of \"{entry}\" would not exist")]
+    MissingSchema {
         /// The schema.
         schema: String,
         /// One of the entries in it.
@@ -123,6 +124,15 @@ pub enum Error {
         object: String,
         /// The difference.
         reason: String,
+    },
+
+    /// A NULL where the table allows none.
+    #[error("null value in column \"{column}\" of {object} violates its not-null constraint")]
+    NotNull {
+        /// The table.
+        object: String,
+        /// The column.
+        column: String,
     },
 
     /// The store did not say whether a commit landed, and could not be asked. It is in the table

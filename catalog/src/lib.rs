@@ -39,7 +39,7 @@ pub use error::{Error, Result};
 pub use log::{Add, CommitRecord};
 pub use provider::FILE_COLUMN;
 pub use registry::Catalog;
-pub use schema::{COMMENT_KEY, DEFAULT_KEY, TableSpec};
+pub use schema::{COMMENT_KEY, DEFAULT_KEY, GENERATED_KEY, TableSpec};
 pub use snapshot::Snapshot;
 pub use stores::{Location, StoreOptions, Stores};
 pub use table::{Commit, CommitKind, DataFile, LakeTable, TableSnapshot};

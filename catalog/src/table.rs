@@ -1,117 +1,92 @@
 //! A Delta table: the only type that reads or commits one.
 //!
+//! ```text
+//! create, open      load.rs       the newest version, from a checkpoint and the entries after it
+//! current, update   here          the newest known version; the entries that others wrote
+//! at_version        travel.rs     older versions, history
+//! write_files       write.rs      rows to Parquet files that no version names yet
+//! commit            commit.rs     the next version
+//! scan              provider.rs   pinned files as a DataFusion table
+//! ```
+//!
 //! Never: a commit lists the log, or replays files that it does not touch.
 
+mod checkpoints;
+mod commit;
+mod conflict;
+mod data_file;
+mod load;
 mod snapshot;
+mod statistics;
+mod travel;
+mod write;
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
+use arc_swap::ArcSwap;
 use datafusion::catalog::TableProvider;
-use datafusion::execution::SendableRecordBatchStream;
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::error::{Error, Result};
-use crate::log::{Add, CommitRecord};
-use crate::schema::TableSpec;
+use crate::error::Result;
+use crate::log::{Log, LogEntry};
 use crate::stores::Location;
 
-pub use snapshot::{DataFile, TableSnapshot};
+pub use commit::{Commit, CommitKind};
+pub use data_file::DataFile;
+pub use snapshot::TableSnapshot;
+pub(crate) use statistics::{ColumnBounds, partition_scalar};
+
+use snapshot::operation_of;
+use travel::Travelled;
+
+/// Operations that are remembered, so that committing one again finds it.
+const REMEMBERED_OPERATIONS: usize = 10_000;
 
 /// A Delta table, shared by all sessions of a process.
-#[derive(Debug)]
 pub struct LakeTable {
     location: Location,
     clock: Arc<dyn Clock>,
-    current: arc_swap::ArcSwap<TableSnapshot>,
-}
-
-/// What a commit does to a table.
-#[derive(Debug, Clone)]
-pub struct Commit {
-    /// Files that come; written by [`LakeTable::write_files`].
-    pub adds: Vec<Add>,
-    /// Paths of files that go.
-    pub removes: Vec<String>,
-    /// The new definition of the table, where it changes.
-    pub metadata: Option<TableSpec>,
-    /// Numbered producers that the commit takes forward: application id and version.
-    pub txns: Vec<(String, i64)>,
-    /// What was done, in Delta's words: `WRITE`, `DELETE`, `UPDATE`, `MERGE`, ...
-    pub operation: String,
-    /// With what.
-    pub parameters: BTreeMap<String, String>,
-    /// By whom.
-    pub user: Option<String>,
-    /// What concurrent commits it agrees with.
-    pub kind: CommitKind,
-    /// Whether rows changed, rather than files being arranged anew.
-    pub data_change: bool,
-    /// Which attempt of whom it is: the same id is never committed twice.
-    pub operation_id: Uuid,
-}
-
-/// What concurrent commits a commit agrees with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CommitKind {
-    /// New rows only. Agrees with anything but a change of the definition.
-    Append,
-    /// Replaces files. Conflicts when a file that it removes is gone, and where `read_all`, also when
-    /// rows came.
-    Rewrite {
-        /// Whether the commit depends on every row of the table (an overwrite, a MERGE).
-        read_all: bool,
-    },
-    /// A new definition. Conflicts with another one, and where `read_all`, also when rows came.
-    Metadata {
-        /// Whether every row was checked against the new definition.
-        read_all: bool,
-    },
-    /// Conflicts with any other commit.
-    Exact,
-}
-
-impl Commit {
-    /// A commit of nothing yet.
-    #[must_use]
-    pub fn new(operation: impl Into<String>, kind: CommitKind) -> Self {
-        Self {
-            adds: Vec::new(),
-            removes: Vec::new(),
-            metadata: None,
-            txns: Vec::new(),
-            operation: operation.into(),
-            parameters: BTreeMap::new(),
-            user: None,
-            kind,
-            data_change: true,
-            operation_id: Uuid::new_v4(),
-        }
-    }
-
-    /// New rows.
-    #[must_use]
-    pub fn append(adds: Vec<Add>) -> Self {
-        Self { adds, ..Self::new("WRITE", CommitKind::Append) }
-    }
+    log: Log,
+    /// For messages: `table "…"`.
+    object: String,
+    current: ArcSwap<TableSnapshot>,
+    /// Held while `current` moves on.
+    recent: Mutex<VecDeque<(Uuid, i64)>>,
+    /// One commit at a time within the process: a race here would only cost store requests.
+    turn: tokio::sync::Mutex<()>,
+    /// When the store was last asked for news, by the clock.
+    asked_at_micros: AtomicI64,
+    checkpointing: AtomicBool,
+    checkpoint_version: AtomicI64,
+    travelled: Mutex<Travelled>,
 }
 
 impl LakeTable {
-    /// Makes a Delta table with version 0 at `location`.
-    pub async fn create(
+    fn new(
         location: Location,
-        spec: TableSpec,
+        log: Log,
         clock: Arc<dyn Clock>,
-    ) -> Result<Arc<Self>> {
-        let _ = (location, spec, clock);
-        Err(Error::Unsupported { what: "not yet".to_owned() })
-    }
-
-    /// Opens the Delta table at `location`.
-    pub async fn open(location: Location, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
-        let _ = (location, clock);
-        Err(Error::Unsupported { what: "not yet".to_owned() })
+        snapshot: TableSnapshot,
+        checkpoint_version: i64,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            object: log.object(),
+            location,
+            log,
+            asked_at_micros: AtomicI64::new(clock.now_micros()),
+            clock,
+            current: ArcSwap::from_pointee(snapshot),
+            recent: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+            checkpointing: AtomicBool::new(false),
+            checkpoint_version: AtomicI64::new(checkpoint_version),
+            travelled: Mutex::default(),
+        })
     }
 
     /// Where it stands.
@@ -128,48 +103,45 @@ impl LakeTable {
 
     /// Reads the log entries that others wrote.
     pub async fn update(&self) -> Result<Arc<TableSnapshot>> {
+        let asked_at = self.clock.now_micros();
+        let mut snapshot = self.current();
+        while let Some(entry) = self.log.read(snapshot.version + 1).await? {
+            snapshot = self.advance(&snapshot, entry)?;
+        }
+        self.asked_at_micros.fetch_max(asked_at, Ordering::Relaxed);
         Ok(self.current())
     }
 
-    /// As [`Self::update`], unless the store was asked less than `age_micros` ago.
+    /// As [`Self::update`], unless the store was asked, or a commit landed, less than `age_micros`
+    /// ago.
     pub async fn update_if_older(&self, age_micros: i64) -> Result<Arc<TableSnapshot>> {
-        let _ = (age_micros, self.clock.now_micros());
-        Ok(self.current())
+        let asked_at = self.asked_at_micros.load(Ordering::Relaxed);
+        // A clock that went back says nothing about age.
+        let age = self.clock.now_micros().saturating_sub(asked_at);
+        if (0..age_micros).contains(&age) { Ok(self.current()) } else { self.update().await }
     }
 
-    /// The table as it was at a version.
-    pub async fn at_version(&self, version: i64) -> Result<Arc<TableSnapshot>> {
-        Err(Error::VersionNotFound { object: self.location.path.to_string(), version })
+    /// Takes the entry after `snapshot` into account.
+    fn advance(&self, snapshot: &TableSnapshot, entry: LogEntry) -> Result<Arc<TableSnapshot>> {
+        let operation = operation_of(&entry.actions);
+        let next = Arc::new(snapshot.apply(&self.object, entry)?);
+        let mut recent = self.recent.lock();
+        if next.version > self.current.load().version {
+            self.current.store(Arc::clone(&next));
+            if let Some(operation) = operation {
+                if recent.len() == REMEMBERED_OPERATIONS {
+                    recent.pop_front();
+                }
+                recent.push_back((operation, next.version));
+            }
+        }
+        Ok(next)
     }
 
-    /// The table as it was at a time, microseconds since 1970 UTC.
-    pub async fn at_timestamp(&self, micros: i64) -> Result<Arc<TableSnapshot>> {
-        self.at_version(micros).await
-    }
-
-    /// Streams rows into Parquet files that no version names yet.
-    pub async fn write_files(
-        &self,
-        snapshot: &TableSnapshot,
-        rows: SendableRecordBatchStream,
-    ) -> Result<Vec<Add>> {
-        let _ = (snapshot, rows);
-        Err(Error::Unsupported { what: "not yet".to_owned() })
-    }
-
-    /// Makes the next version, as it was decided over `base`.
-    ///
-    /// Errors that the caller acts on: [`Error::Conflict`] (read again and retry),
-    /// [`Error::MetadataChanged`] (check the rows again), [`Error::AlreadyApplied`] (a replay).
-    pub async fn commit(&self, base: &TableSnapshot, commit: Commit) -> Result<Arc<TableSnapshot>> {
-        let _ = (base, commit);
-        Err(Error::Unsupported { what: "not yet".to_owned() })
-    }
-
-    /// The newest commits, newest first.
-    pub async fn history(&self, limit: usize) -> Result<Vec<CommitRecord>> {
-        let _ = limit;
-        Err(Error::Unsupported { what: "not yet".to_owned() })
+    /// The version that an operation made, if it was lately.
+    fn version_of(&self, operation: Uuid) -> Option<i64> {
+        let recent = self.recent.lock();
+        recent.iter().rev().find(|(known, _)| *known == operation).map(|(_, version)| *version)
     }
 
     /// A reader of exactly the files of `snapshot`. It has none of DataFusion's write hooks.
@@ -186,3 +158,15 @@ impl LakeTable {
         crate::provider::scan(self.location.clone(), snapshot, true)
     }
 }
+
+impl fmt::Debug for LakeTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LakeTable")
+            .field("location", &self.location.to_string())
+            .field("version", &self.current.load().version)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

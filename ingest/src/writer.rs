@@ -222,8 +222,7 @@ impl Writer {
         users.dedup();
         let user = if users.len() == 1 { users.pop() } else { None };
         let parameters = BTreeMap::from([("mode".to_owned(), "Append".to_owned())]);
-        let commit =
-            Commit { adds, parameters, user, ..Commit::new("WRITE", CommitKind::Append) };
+        let commit = Commit { adds, parameters, user, ..Commit::new("WRITE", CommitKind::Append) };
         Ok(self.table.commit(snapshot, commit).await?.version)
     }
 }

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use catalog::{Commit, CommitKind, DEFAULT_KEY, Entry, FILE_COLUMN, TableSnapshot};
@@ -21,7 +21,7 @@ use datafusion::error::Result as DfResult;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{
-    Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, cast, col, ident,
+    Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, cast, col,
 };
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -31,12 +31,12 @@ use ingest::{Check, Validation};
 use uuid::Uuid;
 
 use crate::error::{Error, Result, state};
+use crate::plan;
 use crate::resolve::{Pinned, QualifiedName, Resolver, find_in, split_name, unknown};
 use crate::session::Session;
 use crate::statement::create_table::GENERATED_KEY;
 use crate::statement::select;
 use crate::transaction::Staged;
-use crate::plan;
 
 /// How often a statement is carried out again when others were faster.
 const ATTEMPTS_MAX: usize = 15;
@@ -49,7 +49,13 @@ pub(crate) async fn target(session: &Session, name: &ast::ObjectName) -> Result<
     {
         let snapshot = temporary.table.current();
         let name = QualifiedName { schema: "pg_temp".to_owned(), name: table };
-        return Ok(Pinned { id: temporary.id, name, table: temporary.table, snapshot, temporary: true });
+        return Ok(Pinned {
+            id: temporary.id,
+            name,
+            table: temporary.table,
+            snapshot,
+            temporary: true,
+        });
     }
     session.refuse_read_only()?;
     let entry = existing(session, schema.as_deref(), &table)?;
@@ -119,7 +125,10 @@ pub(crate) fn compile_checks(
             let expr = plan::expression(&state, text, &columns)?;
             let expr = plan::simplify(&state, expr, &columns)?;
             let kind = datafusion::logical_expr::ExprSchemable::get_type(&expr, &columns)?;
-            if !matches!(kind, arrow::datatypes::DataType::Boolean | arrow::datatypes::DataType::Null) {
+            if !matches!(
+                kind,
+                arrow::datatypes::DataType::Boolean | arrow::datatypes::DataType::Null
+            ) {
                 return Err(Error::new(
                     state::DATATYPE_MISMATCH,
                     format!("argument of CHECK \"{name}\" must be boolean: {text}"),
@@ -148,23 +157,50 @@ pub(crate) async fn append(
     rows: SendableRecordBatchStream,
     source: &str,
 ) -> Result<u64> {
-    let rows = stamp(session, rows, &pinned.snapshot.schema, source);
-    let validation = validation(session, pinned)?;
-    let writer = session.engine().writer(pinned.id, &pinned.table);
-    if session.stages(pinned) {
-        let written = writer.write(&pinned.snapshot, rows, &validation).await?;
+    AppendJob::new(session, pinned, source)?.run(rows).await
+}
+
+/// An append that does not borrow its session, so that it can run beside the client's bytes.
+pub(crate) struct AppendJob {
+    pinned: Pinned,
+    writer: Arc<ingest::Writer>,
+    validation: Arc<Validation>,
+    stamp: Stamp,
+    user: String,
+    /// The session's transaction, where the files wait for its COMMIT.
+    staging: Option<Arc<parking_lot::Mutex<crate::session::State>>>,
+}
+
+impl AppendJob {
+    pub(crate) fn new(session: &Session, pinned: &Pinned, source: &str) -> Result<Self> {
+        Ok(Self {
+            writer: session.engine().writer(pinned.id, &pinned.table),
+            validation: validation(session, pinned)?,
+            stamp: Stamp::new(session, source),
+            user: session.user().to_owned(),
+            staging: session.stages(pinned).then(|| session.shared_state()),
+            pinned: pinned.clone(),
+        })
+    }
+
+    /// Takes the rows to their end, and returns how many after they are durable, or staged.
+    pub(crate) async fn run(self, rows: SendableRecordBatchStream) -> Result<u64> {
+        let pinned = self.pinned;
+        let rows = self.stamp.apply(rows, &pinned.snapshot.schema);
+        let Some(state) = self.staging else {
+            return Ok(self.writer.append(rows, &self.validation, Some(self.user)).await?.rows);
+        };
+        let written = self.writer.write(&pinned.snapshot, rows, &self.validation).await?;
         let staged = Staged {
-            table: Arc::clone(&pinned.table),
             name: pinned.name.to_string(),
-            base: Arc::clone(&pinned.snapshot),
+            table: pinned.table,
+            base: pinned.snapshot,
             adds: written.adds,
             removes: Vec::new(),
         };
-        session.stage(pinned.id, staged)?;
-        return Ok(written.rows);
+        crate::session::stage(&state, pinned.id, staged)?;
+        Ok(written.rows)
     }
-    let user = Some(session.user().to_owned());
-    Ok(writer.append(rows, &validation, user).await?.rows)
 }
 
 /// Adds rows to a table that has no name yet.
@@ -173,53 +209,71 @@ pub(crate) async fn append_unnamed(
     pinned: &Pinned,
     rows: SendableRecordBatchStream,
 ) -> Result<u64> {
-    let rows = stamp(session, rows, &pinned.snapshot.schema, "query");
+    let rows = Stamp::new(session, "query").apply(rows, &pinned.snapshot.schema);
     let validation = validation(session, pinned)?;
     let writer = ingest::Writer::new(Arc::clone(&pinned.table));
     Ok(writer.append(rows, &validation, Some(session.user().to_owned())).await?.rows)
 }
 
-/// Fills the columns that the server adds to raw tables.
-pub(crate) fn stamp(
-    session: &Session,
-    rows: SendableRecordBatchStream,
-    schema: &SchemaRef,
-    source: &str,
-) -> SendableRecordBatchStream {
-    if !schema.fields().iter().any(|f| generated(f)) {
-        return rows;
-    }
-    let (target, source) = (Arc::clone(schema), source.to_owned());
-    let (now, batch_id) = (session.engine().now_micros(), Uuid::now_v7().to_string());
-    let mut before: i64 = 0;
-    let stamped = rows.map(move |batch| -> DfResult<RecordBatch> {
-        let batch = batch?;
-        let (count, first) = (batch.num_rows(), before + 1);
-        before += i64::try_from(count).unwrap_or(i64::MAX);
-        let mut given = batch.columns().iter();
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(target.fields().len());
-        for field in target.fields() {
-            let filled: Option<ArrayRef> = match field.name().as_str() {
-                _ if !generated(field) => given.next().map(Arc::clone),
-                "_ingested_at" => Some(Arc::new(
-                    TimestampMicrosecondArray::from_value(now, count).with_timezone("UTC"),
-                )),
-                "_batch_id" => Some(repeated(&batch_id, count)),
-                "_source" => Some(repeated(&source, count)),
-                "_source_row" => Some(Arc::new(Int64Array::from_iter_values(
-                    (0..count).map(|n| first + i64::try_from(n).unwrap_or_default()),
-                ))),
-                _ => Some(arrow::array::new_null_array(field.data_type(), count)),
-            };
-            columns.extend(filled);
+/// What the server adds to the rows of raw tables: when, by which statement, from where.
+struct Stamp {
+    now_micros: i64,
+    batch_id: String,
+    source: String,
+}
+
+impl Stamp {
+    fn new(session: &Session, source: &str) -> Self {
+        Self {
+            now_micros: session.engine().now_micros(),
+            batch_id: Uuid::now_v7().to_string(),
+            source: source.to_owned(),
         }
-        let names = Schema::new(target.fields().iter().map(|f| {
-            f.as_ref().clone().with_nullable(true)
-        }).collect::<Vec<_>>());
-        Ok(RecordBatch::try_new(Arc::new(names), columns)?)
-    });
-    let schema = Arc::clone(schema);
-    Box::pin(RecordBatchStreamAdapter::new(schema, stamped))
+    }
+
+    fn apply(
+        self,
+        rows: SendableRecordBatchStream,
+        schema: &SchemaRef,
+    ) -> SendableRecordBatchStream {
+        if !schema.fields().iter().any(|f| generated(f)) {
+            return rows;
+        }
+        let target = Arc::clone(schema);
+        let Self { now_micros: now, batch_id, source } = self;
+        let mut before: i64 = 0;
+        let stamped = rows.map(move |batch| -> DfResult<RecordBatch> {
+            let batch = batch?;
+            let (count, first) = (batch.num_rows(), before + 1);
+            before += i64::try_from(count).unwrap_or(i64::MAX);
+            let mut given = batch.columns().iter();
+            let mut columns: Vec<ArrayRef> = Vec::with_capacity(target.fields().len());
+            for field in target.fields() {
+                let filled: Option<ArrayRef> = match field.name().as_str() {
+                    _ if !generated(field) => given.next().map(Arc::clone),
+                    "_ingested_at" => Some(Arc::new(
+                        TimestampMicrosecondArray::from_value(now, count).with_timezone("UTC"),
+                    )),
+                    "_batch_id" => Some(repeated(&batch_id, count)),
+                    "_source" => Some(repeated(&source, count)),
+                    "_source_row" => Some(Arc::new(Int64Array::from_iter_values(
+                        (0..count).map(|n| first + i64::try_from(n).unwrap_or_default()),
+                    ))),
+                    _ => Some(arrow::array::new_null_array(field.data_type(), count)),
+                };
+                columns.extend(filled);
+            }
+            let names = Schema::new(
+                target
+                    .fields()
+                    .iter()
+                    .map(|f| f.as_ref().clone().with_nullable(true))
+                    .collect::<Vec<_>>(),
+            );
+            Ok(RecordBatch::try_new(Arc::new(names), columns)?)
+        });
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), stamped))
+    }
 }
 
 fn repeated(text: &str, count: usize) -> ArrayRef {
@@ -249,8 +303,10 @@ pub(crate) async fn rewrite(
     loop {
         let pinned = target(session, name).await?;
         match rewrite_once(session, &pinned, rewrite, parameters).await {
-            Err(error) if error.sqlstate() == state::SERIALIZATION_FAILURE
-                && attempt < ATTEMPTS_MAX && !session.in_transaction() =>
+            Err(error)
+                if error.sqlstate() == state::SERIALIZATION_FAILURE
+                    && attempt < ATTEMPTS_MAX
+                    && !session.in_transaction() =>
             {
                 attempt += 1;
                 pinned.table.update().await?;
@@ -318,13 +374,17 @@ impl Rewriter<'_> {
     async fn touched(&self) -> Result<(BTreeSet<String>, u64)> {
         let scan = self.pinned.table.scan_with_file_column(Arc::clone(&self.pinned.snapshot));
         let file = ast::Expr::Identifier(ast::Ident::with_quote('"', FILE_COLUMN));
-        let plan = self.query(scan, vec![(FILE_COLUMN.to_owned(), file)], self.rewrite.predicate).await?;
+        let plan =
+            self.query(scan, vec![(FILE_COLUMN.to_owned(), file)], self.rewrite.predicate).await?;
         let plan = LogicalPlanBuilder::from(plan)
             .aggregate(
                 vec![col(FILE_COLUMN)],
-                vec![datafusion::functions_aggregate::expr_fn::count(
-                    datafusion::logical_expr::lit(1_i64),
-                ).alias("rows")],
+                vec![
+                    datafusion::functions_aggregate::expr_fn::count(datafusion::logical_expr::lit(
+                        1_i64,
+                    ))
+                    .alias("rows"),
+                ],
             )?
             .build()?;
         let mut stream = select::execute(self.state, plan).await?;
@@ -332,7 +392,8 @@ impl Rewriter<'_> {
         while let Some(batch) = stream.try_next().await? {
             let names = arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Utf8)?;
             let names = arrow::array::AsArray::as_string::<i32>(&names);
-            let counts = arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(batch.column(1));
+            let counts =
+                arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(batch.column(1));
             for at in 0..batch.num_rows() {
                 files.insert(names.value(at).to_owned());
                 matched += u64::try_from(counts.value(at)).unwrap_or_default();
@@ -364,7 +425,8 @@ impl Rewriter<'_> {
                 Some(LogicalPlanBuilder::except(every, hit, true)?)
             }
             Some(predicate) => {
-                let kept = ast::Expr::IsNotTrue(Box::new(ast::Expr::Nested(Box::new(predicate.clone()))));
+                let kept =
+                    ast::Expr::IsNotTrue(Box::new(ast::Expr::Nested(Box::new(predicate.clone()))));
                 Some(self.query(scan(), all, Some(&kept)).await?)
             }
         };
@@ -457,7 +519,8 @@ pub(crate) async fn describe_rewrite(
     let mut columns: Vec<(String, ast::Expr)> =
         assigned.map(|(at, (_, expr))| (format!("set{at}"), expr.clone())).collect();
     if columns.is_empty() {
-        columns.push(("one".to_owned(), ast::Expr::value(ast::Value::Number("1".to_owned(), false))));
+        columns
+            .push(("one".to_owned(), ast::Expr::value(ast::Value::Number("1".to_owned(), false))));
     }
     columns.retain(|(_, expr)| !matches!(expr, ast::Expr::Identifier(w) if w.value.eq_ignore_ascii_case("default")));
     let statement = select_from(&alias, columns, rewrite.predicate)?;
@@ -472,7 +535,9 @@ pub(crate) async fn describe_rewrite(
 pub(crate) fn placeholder(expr: &ast::Expr) -> Option<usize> {
     match expr {
         ast::Expr::Value(value) => match &value.value {
-            ast::Value::Placeholder(name) => name.strip_prefix('$')?.parse::<usize>().ok()?.checked_sub(1),
+            ast::Value::Placeholder(name) => {
+                name.strip_prefix('$')?.parse::<usize>().ok()?.checked_sub(1)
+            }
             _ => None,
         },
         ast::Expr::Cast { expr, .. } | ast::Expr::Nested(expr) => placeholder(expr),
@@ -541,7 +606,10 @@ pub(crate) struct InsertTarget {
 
 impl InsertTarget {
     pub(crate) fn new(state: &SessionState, table: &SchemaRef) -> Result<Self> {
-        let schema = user_schema(table);
+        // NULLs are refused where the rows are checked, with the column's name in the message.
+        let nullable = user_schema(table);
+        let nullable = nullable.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
+        let schema = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
         let mut defaults = BTreeMap::new();
         for field in schema.fields() {
             if let Some(text) = field.metadata().get(DEFAULT_KEY) {

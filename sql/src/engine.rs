@@ -89,10 +89,7 @@ impl Engine {
     }
 
     /// As [`Engine::open`], with a clock of the caller's.
-    pub async fn open_with_clock(
-        config: EngineConfig,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Arc<Self>> {
+    pub async fn open_with_clock(config: EngineConfig, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
         let folder = tempdir::Folder::make(config.spill_dir.as_deref())?;
         let runtime = runtime(&config, folder.path())?;
         let options = StoreOptions { locations: config.locations.clone(), ..Default::default() };

@@ -10,6 +10,8 @@ use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 
+use crate::types::TypeError;
+
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -300,10 +302,8 @@ fn from_schema(error: &SchemaError) -> Error {
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => {
             let column = field.flat_name().replace('"', "");
-            let error = Error::new(
-                state::UNDEFINED_COLUMN,
-                format!("column \"{column}\" does not exist"),
-            );
+            let error =
+                Error::new(state::UNDEFINED_COLUMN, format!("column \"{column}\" does not exist"));
             match nearest(field.name(), valid_fields.iter().map(|f| f.name())) {
                 Some(near) => error.with_hint(format!("Perhaps you meant the column \"{near}\".")),
                 None => error,
@@ -399,10 +399,7 @@ fn from_plan(message: &str) -> Error {
         };
     }
     if let Some(name) = between(&message, "table '", "' not found") {
-        return Error::new(
-            state::UNDEFINED_TABLE,
-            format!("relation \"{name}\" does not exist"),
-        );
+        return Error::new(state::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist"));
     }
     let code = if message.contains("must appear in the GROUP BY")
         || message.contains("must be part of GROUP BY")
@@ -437,51 +434,113 @@ fn from_execution(message: &str) -> Error {
 
 impl From<&catalog::Error> for Error {
     fn from(error: &catalog::Error) -> Self {
-        Self::new(error.sqlstate(), error.to_string())
-    }
-}
-
-impl From<catalog::Error> for Error {
-    fn from(error: catalog::Error) -> Self {
-        (&error).into()
+        use catalog::{Error as C, Kind};
+        let code = match error {
+            C::Duplicate { kind: Kind::Schema, .. } => state::DUPLICATE_SCHEMA,
+            C::Duplicate { kind: Kind::Model, .. } => state::DUPLICATE_OBJECT,
+            C::Duplicate { .. } => state::DUPLICATE_TABLE,
+            C::NotFound { kind: Kind::Schema, .. } => state::INVALID_SCHEMA_NAME,
+            C::NotFound { kind: Kind::Model, .. } => state::UNDEFINED_OBJECT,
+            C::NotFound { .. } => state::UNDEFINED_TABLE,
+            C::Conflict { .. } | C::MetadataChanged { .. } => state::SERIALIZATION_FAILURE,
+            C::VersionNotFound { .. } | C::TimeNotFound { .. } => state::INVALID_PARAMETER_VALUE,
+            C::Corrupt { .. } => state::DATA_CORRUPTED,
+            C::LocationRefused { .. } => state::INSUFFICIENT_PRIVILEGE,
+            C::LocationMalformed { .. } => state::INVALID_PARAMETER_VALUE,
+            C::Unsupported { .. } => state::FEATURE_NOT_SUPPORTED,
+            C::OutcomeUnknown { .. } => "08007",
+            C::Rows { source, .. } => return from_datafusion(source),
+            C::Store { source, path, .. } => {
+                let found = from_object_store(source);
+                return Self::new(found.sqlstate(), format!("{error}"))
+                    .with_detail(format!("The store said of \"{path}\": {}.", found.message()));
+            }
+            _ => state::INTERNAL_ERROR,
+        };
+        let new = Self::new(code, error.to_string());
+        match error {
+            C::Conflict { .. } | C::MetadataChanged { .. } => {
+                new.with_hint("Run the statement or the transaction again.")
+            }
+            C::LocationRefused { .. } => {
+                new.with_hint("Start the server with --location URL to declare it.")
+            }
+            _ => new,
+        }
     }
 }
 
 impl From<&ingest::Error> for Error {
     fn from(error: &ingest::Error) -> Self {
-        Self::new(error.sqlstate(), error.to_string())
-    }
-}
-
-impl From<ingest::Error> for Error {
-    fn from(error: ingest::Error) -> Self {
-        (&error).into()
+        use ingest::Error as I;
+        match error {
+            I::Rows(source) => return from_datafusion(source),
+            I::Arrow(source) => return from_arrow(source),
+            I::Catalog(source) => return source.as_ref().into(),
+            _ => {}
+        }
+        let mut new = Self::new(error.sqlstate(), error.to_string());
+        new.0.detail = error.detail();
+        new.0.hint = error.hint();
+        new
     }
 }
 
 impl From<&views::Error> for Error {
     fn from(error: &views::Error) -> Self {
-        Self::new(error.sqlstate(), error.to_string())
-    }
-}
-
-impl From<views::Error> for Error {
-    fn from(error: views::Error) -> Self {
-        (&error).into()
+        use views::Error as V;
+        let code = match error {
+            V::AsOfTypes { .. } => state::DATATYPE_MISMATCH,
+            V::UnknownOption { .. } | V::OptionValue { .. } => state::INVALID_PARAMETER_VALUE,
+            _ => state::FEATURE_NOT_SUPPORTED,
+        };
+        let new = Self::new(code, error.to_string());
+        match error.hint() {
+            Some(hint) => new.with_hint(hint),
+            None => new,
+        }
     }
 }
 
 impl From<&udfs::Error> for Error {
     fn from(error: &udfs::Error) -> Self {
-        Self::new(error.sqlstate(), error.to_string())
+        use udfs::Error as U;
+        let code = match error {
+            U::TooLarge { .. } => state::PROGRAM_LIMIT_EXCEEDED,
+            U::UnsupportedOperators { .. }
+            | U::UnsupportedNode { .. }
+            | U::ExternalData { .. }
+            | U::SparseTensor { .. } => state::FEATURE_NOT_SUPPORTED,
+            U::InputMismatch { .. } | U::OutputMismatch { .. } => state::DATATYPE_MISMATCH,
+            U::ArgumentCount { .. } | U::ArgumentType { .. } => state::UNDEFINED_FUNCTION,
+            _ => state::INVALID_PARAMETER_VALUE,
+        };
+        Self::new(code, error.to_string())
     }
 }
 
-impl From<udfs::Error> for Error {
-    fn from(error: udfs::Error) -> Self {
-        (&error).into()
+impl From<TypeError> for Error {
+    fn from(error: TypeError) -> Self {
+        let new = Self::new(error.sqlstate(), error.to_string());
+        match error.hint() {
+            Some(hint) => new.with_hint(hint),
+            None => new,
+        }
     }
 }
+
+/// By value, as `?` takes them.
+macro_rules! from_owned {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Error {
+            fn from(error: $error) -> Self {
+                (&error).into()
+            }
+        }
+    )*};
+}
+
+from_owned!(catalog::Error, ingest::Error, views::Error, udfs::Error);
 
 impl From<object_store::Error> for Error {
     fn from(error: object_store::Error) -> Self {

@@ -20,7 +20,6 @@
 mod dml;
 mod engine;
 mod error;
-mod explain;
 mod output;
 mod parser;
 mod plan;

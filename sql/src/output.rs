@@ -200,9 +200,7 @@ pub(crate) fn guard(
             });
             Output::CopyOut(CopyOut { stream: stream.boxed(), ..copy })
         }
-        Output::CopyIn(copy) => {
-            Output::CopyIn(CopyIn { state: Some(Arc::clone(state)), ..copy })
-        }
+        Output::CopyIn(copy) => Output::CopyIn(CopyIn { state: Some(Arc::clone(state)), ..copy }),
         done @ Output::Done { .. } => done,
     }
 }

@@ -44,8 +44,7 @@ pub(crate) fn parse(text: &str, bytes_max: usize) -> Result<Vec<Statement>> {
         let range = offsets.of(first.span.start)..offsets.of(last.span.end);
         let source = text.get(range.clone()).unwrap_or(text);
         let words: Vec<TokenWithSpan> = words.into_iter().cloned().collect();
-        let kind = parse_one(words)
-            .map_err(|error| place(error, &offsets, text, &range))?;
+        let kind = parse_one(words).map_err(|error| place(error, &offsets, text, &range))?;
         statements.push(Statement { text: Arc::from(source), kind });
     }
     Ok(statements)
@@ -89,7 +88,9 @@ fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Kind> {
     let kind = match lead.as_slice() {
         ["COPY", ..] => Kind::Copy(copy::parse(&mut parser)?),
         ["REFRESH", ..] => Kind::Refresh(refresh::parse(&mut parser)?),
-        ["DESCRIBE" | "DESC", "HISTORY", ..] => Kind::DescribeHistory(describe_history(&mut parser)?),
+        ["DESCRIBE" | "DESC", "HISTORY", ..] => {
+            Kind::DescribeHistory(describe_history(&mut parser)?)
+        }
         ["CREATE", "MODEL", ..] | ["CREATE", "OR", "REPLACE", "MODEL", ..] => {
             Kind::CreateModel(create_model::parse(&mut parser)?)
         }

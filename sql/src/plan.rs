@@ -55,7 +55,7 @@ pub(crate) fn statement(
     let planner = SqlToRel::new_with_options(&provider, parser_options(state));
     let mut context = PlannerContext::new().with_prepare_param_data_types(parameters.to_vec());
     let mut statement = statement;
-    views::point_in_time::rewrite_as_of(&mut statement)?;
+    views::point_in_time::rewrite_as_of(&mut statement);
     let _ = ast::VisitMut::visit(&mut statement, &mut PositionalCalls);
     Ok(planner.sql_statement_to_plan_with_context(statement, &mut context)?)
 }
@@ -71,7 +71,9 @@ impl ast::VisitorMut for PositionalCalls {
             && name.to_string().eq_ignore_ascii_case(parser::TABLE_AT)
         {
             for argument in &mut args.args {
-                if let ast::FunctionArg::Named { arg, .. } = argument {
+                if let ast::FunctionArg::Named { arg, .. }
+                | ast::FunctionArg::ExprNamed { arg, .. } = argument
+                {
                     *argument = ast::FunctionArg::Unnamed(arg.clone());
                 }
             }
@@ -249,7 +251,7 @@ impl DfQueryPlanner for QueryPlanner {
     async fn create_physical_plan(
         &self,
         plan: &LogicalPlan,
-        state: &SessionState,
+        state: &dyn datafusion::catalog::Session,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
         let ours = Arc::new(views::point_in_time::AsOfExtensionPlanner::default());
         DefaultPhysicalPlanner::with_extension_planners(vec![ours])

@@ -67,9 +67,9 @@ pub(crate) fn split_name(name: &ast::ObjectName) -> Result<(Option<String>, Stri
         .0
         .iter()
         .map(|part| {
-            part.as_ident().map(fold).ok_or_else(|| {
-                Error::syntax(format!("syntax error: \"{name}\" is not a name"))
-            })
+            part.as_ident()
+                .map(fold)
+                .ok_or_else(|| Error::syntax(format!("syntax error: \"{name}\" is not a name")))
         })
         .collect::<Result<Vec<String>>>()?;
     match parts.as_slice() {
@@ -182,8 +182,10 @@ impl<'a> Resolver<'a> {
                 let pinned = self.pin(entry).await?;
                 Ok(provider_as_source(pinned.table.scan(pinned.snapshot)))
             }
-            Definition::View { sql, search_path, .. } => {
+            Definition::View { sql, search_path, columns } => {
                 let plan = Box::pin(self.view(entry, sql, search_path)).await?;
+                let names: Vec<String> = columns.iter().map(|c| c.name.clone()).collect();
+                let plan = crate::statement::create_view::renamed(plan, &names)?;
                 Ok(provider_as_source(Arc::new(ViewTable::new(plan, Some(sql.clone())))))
             }
             Definition::Schema { .. } | Definition::Model { .. } => Err(Error::new(
@@ -260,12 +262,12 @@ impl<'a> Resolver<'a> {
                 continue;
             };
             if let Definition::Model { .. } = entry.definition {
-                let function = self.session.engine().models.function(
-                    self.session.engine(),
-                    &entry,
-                    &key,
-                )
-                .await?;
+                let function = self
+                    .session
+                    .engine()
+                    .models
+                    .function(self.session.engine(), &entry, &key)
+                    .await?;
                 names.functions.insert(key, Arc::new(function));
             }
         }
@@ -294,8 +296,7 @@ pub(crate) fn unknown(
     name: &str,
 ) -> Error {
     let shown = schema.map_or_else(|| name.to_owned(), |s| format!("{s}.{name}"));
-    let error =
-        Error::new(state::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist"));
+    let error = Error::new(state::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist"));
     let elsewhere = snapshot.entries().find(|e| e.name == name && !e.schema.is_empty());
     if let Some(entry) = elsewhere {
         return error.with_hint(format!("There is \"{}\".", entry.qualified_name()));
@@ -363,6 +364,12 @@ impl Calls {
             ast::FunctionArg::Named { name, arg: ast::FunctionArgExpr::Expr(value), .. } => {
                 (fold(name), value)
             }
+            // The Postgres dialect reads the name as an expression.
+            ast::FunctionArg::ExprNamed {
+                name: ast::Expr::Identifier(name),
+                arg: ast::FunctionArgExpr::Expr(value),
+                ..
+            } => (fold(name), value),
             _ => return None,
         };
         let at = match (name.as_str(), value) {
@@ -429,7 +436,8 @@ fn refuse_dropped_clauses(statement: &ast::Statement) -> Result<()> {
     impl Visitor for Refuse {
         type Break = ();
         fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<()> {
-            if let ast::TableFactor::Table { version, sample, with_hints, partitions, .. } = factor {
+            if let ast::TableFactor::Table { version, sample, with_hints, partitions, .. } = factor
+            {
                 let clause = match () {
                     () if version.is_some() => "this form of AS OF",
                     () if sample.is_some() => "TABLESAMPLE",

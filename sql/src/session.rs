@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use catalog::{Entry, LakeTable, Snapshot};
+use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::datasource::TableProvider;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
@@ -292,10 +293,10 @@ impl Session {
     /// Ends the session: an open transaction is rolled back, temporary tables go.
     pub async fn close(&self) {
         self.cursors.close_all();
-        let mut state = self.state.lock();
-        state.transaction = None;
-        state.temporary.clear();
-        drop(state);
+        self.with(|state| {
+            state.transaction = None;
+            state.temporary.clear();
+        });
         tokio::task::yield_now().await;
     }
 
@@ -369,7 +370,9 @@ impl Session {
         });
         let options = state.config_mut().options_mut();
         options.execution.time_zone = Some(if zone == "UTC" { "+00:00".to_owned() } else { zone });
-        if let Ok(size) = usize::try_from(batch_size) {
+        if let Some(size) =
+            usize::try_from(batch_size).ok().and_then(|n| ConfigNonZeroUsize::try_new(n).ok())
+        {
             options.execution.batch_size = size;
         }
         if let Ok(partitions @ 1..) = usize::try_from(partitions) {
@@ -408,10 +411,12 @@ impl Session {
     }
 
     pub(crate) fn stage(&self, id: Uuid, staged: Staged) -> Result<()> {
-        self.with(|s| match &mut s.transaction {
-            Some(open) => open.stage(id, staged),
-            None => Err(Error::internal("rows were staged outside of a transaction")),
-        })
+        stage(&self.state, id, staged)
+    }
+
+    /// For work that outlives a borrow of the session.
+    pub(crate) fn shared_state(&self) -> Arc<Mutex<State>> {
+        Arc::clone(&self.state)
     }
 
     /// Commits changes of the catalog: at once, or with the open transaction.
@@ -517,8 +522,9 @@ impl Session {
         u64::try_from(ms).ok().filter(|ms| *ms > 0).map(Duration::from_millis)
     }
 
-    /// An error inside a transaction makes it fail, as in Postgres.
-    fn fail(&self) {
+    /// An error inside a transaction makes it fail, as in Postgres. Listeners call it for errors
+    /// of their own, such as a parameter that does not decode.
+    pub fn fail(&self) {
         fail(&self.state);
     }
 
@@ -537,5 +543,13 @@ impl Session {
 pub(crate) fn fail(state: &Mutex<State>) {
     if let Some(open) = &mut state.lock().transaction {
         open.failed = true;
+    }
+}
+
+/// Keeps files for the COMMIT of the open transaction.
+pub(crate) fn stage(state: &Mutex<State>, id: Uuid, staged: Staged) -> Result<()> {
+    match &mut state.lock().transaction {
+        Some(open) => open.stage(id, staged),
+        None => Err(Error::internal("rows were staged outside of a transaction")),
     }
 }

@@ -59,17 +59,69 @@ const fn reported(
 /// Every setting there is, in the order of its name.
 static REGISTRY: &[Setting] = &[
     reported("application_name", "", Kind::Text, "Name of the client program, for the logs."),
-    setting("backslash_quote", "safe_encoding", Kind::OneOf(&["safe_encoding", "on", "off"]), "Whether \\' is allowed in string literals."),
-    setting("batch_size", "8192", Kind::Int(64, 1 << 20), "Rows in a batch between the operators of a plan."),
+    setting(
+        "backslash_quote",
+        "safe_encoding",
+        Kind::OneOf(&["safe_encoding", "on", "off"]),
+        "Whether \\' is allowed in string literals.",
+    ),
+    setting(
+        "batch_size",
+        "8192",
+        Kind::Int(64, 1 << 20),
+        "Rows in a batch between the operators of a plan.",
+    ),
     setting("bytea_output", "hex", Kind::OneOf(&["hex"]), "Text form of bytea."),
-    setting("check_function_bodies", "on", Kind::Bool, "Accepted for pg_dump; there are no function bodies."),
-    reported("client_encoding", "UTF8", Kind::OneOf(&["utf8", "utf-8", "unicode"]), "Encoding of text on the wire."),
-    setting("client_min_messages", "notice", Kind::OneOf(&["debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error"]), "Least severe message that is sent."),
-    reported("DateStyle", "ISO, MDY", Kind::OneOf(&["iso", "iso, mdy", "iso, ymd", "iso,mdy"]), "Text form of dates."),
-    setting("default_transaction_isolation", "repeatable read", Kind::OneOf(ISOLATION), "Isolation of a new transaction; every level gives snapshot isolation."),
-    reported("default_transaction_read_only", "off", Kind::Bool, "Whether a new transaction refuses writes."),
-    setting("extra_float_digits", "1", Kind::Int(-15, 3), "Digits of floating-point text; the shortest exact form is always sent."),
-    setting("idle_in_transaction_session_timeout", "0", Kind::Duration, "How long a transaction may wait for its client."),
+    setting(
+        "check_function_bodies",
+        "on",
+        Kind::Bool,
+        "Accepted for pg_dump; there are no function bodies.",
+    ),
+    reported(
+        "client_encoding",
+        "UTF8",
+        Kind::OneOf(&["utf8", "utf-8", "unicode"]),
+        "Encoding of text on the wire.",
+    ),
+    setting(
+        "client_min_messages",
+        "notice",
+        Kind::OneOf(&[
+            "debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error",
+        ]),
+        "Least severe message that is sent.",
+    ),
+    reported(
+        "DateStyle",
+        "ISO, MDY",
+        Kind::OneOf(&["iso", "iso, mdy", "iso, ymd", "iso,mdy"]),
+        "Text form of dates.",
+    ),
+    setting(
+        "default_transaction_isolation",
+        "repeatable read",
+        Kind::OneOf(ISOLATION),
+        "Isolation of a new transaction; every level gives snapshot isolation.",
+    ),
+    reported(
+        "default_transaction_read_only",
+        "off",
+        Kind::Bool,
+        "Whether a new transaction refuses writes.",
+    ),
+    setting(
+        "extra_float_digits",
+        "1",
+        Kind::Int(-15, 3),
+        "Digits of floating-point text; the shortest exact form is always sent.",
+    ),
+    setting(
+        "idle_in_transaction_session_timeout",
+        "0",
+        Kind::Duration,
+        "How long a transaction may wait for its client.",
+    ),
     reported("in_hot_standby", "off", Kind::ReadOnly, "Whether the server only reads."),
     reported("integer_datetimes", "on", Kind::ReadOnly, "Whether times are integers on the wire."),
     reported("IntervalStyle", "postgres", Kind::OneOf(&["postgres"]), "Text form of intervals."),
@@ -80,19 +132,59 @@ static REGISTRY: &[Setting] = &[
     setting("max_identifier_length", "63", Kind::ReadOnly, "Longest name, in bytes."),
     setting("row_security", "on", Kind::OneOf(&["on"]), "Row policies always hold."),
     reported("scram_iterations", "4096", Kind::ReadOnly, "Iterations of a SCRAM secret."),
-    reported("search_path", "\"$user\", public", Kind::Text, "Schemas that unqualified names are looked up in."),
+    reported(
+        "search_path",
+        "\"$user\", public",
+        Kind::Text,
+        "Schemas that unqualified names are looked up in.",
+    ),
     reported("server_encoding", "UTF8", Kind::ReadOnly, "Encoding of stored text."),
-    reported("server_version", SERVER_VERSION, Kind::ReadOnly, "Version of PostgreSQL that the server speaks like."),
+    reported(
+        "server_version",
+        SERVER_VERSION,
+        Kind::ReadOnly,
+        "Version of PostgreSQL that the server speaks like.",
+    ),
     setting("server_version_num", "150000", Kind::ReadOnly, "The same as a number."),
     reported("session_authorization", "tarn", Kind::ReadOnly, "The user that logged in."),
-    reported("standard_conforming_strings", "on", Kind::OneOf(&["on"]), "Whether backslashes are literal."),
-    setting("statement_timeout", "0", Kind::Duration, "How long a statement may run, results included."),
-    setting("synchronous_commit", "on", Kind::OneOf(&["on", "local", "remote_write", "remote_apply"]), "Whether COMMIT waits until the data is durable."),
-    setting("target_partitions", "0", Kind::Int(0, 1024), "Parallel streams of a plan; 0 is one for each core."),
+    reported(
+        "standard_conforming_strings",
+        "on",
+        Kind::OneOf(&["on"]),
+        "Whether backslashes are literal.",
+    ),
+    setting(
+        "statement_timeout",
+        "0",
+        Kind::Duration,
+        "How long a statement may run, results included.",
+    ),
+    setting(
+        "synchronous_commit",
+        "on",
+        Kind::OneOf(&["on", "local", "remote_write", "remote_apply"]),
+        "Whether COMMIT waits until the data is durable.",
+    ),
+    setting(
+        "target_partitions",
+        "0",
+        Kind::Int(0, 1024),
+        "Parallel streams of a plan; 0 is one for each core.",
+    ),
     reported("TimeZone", "UTC", Kind::TimeZone, "Zone in which timestamptz is read and shown."),
-    setting("transaction_isolation", "repeatable read", Kind::OneOf(ISOLATION), "Isolation of this transaction; every level gives snapshot isolation."),
+    setting(
+        "transaction_isolation",
+        "repeatable read",
+        Kind::OneOf(ISOLATION),
+        "Isolation of this transaction; every level gives snapshot isolation.",
+    ),
     setting("transaction_read_only", "off", Kind::Bool, "Whether this transaction refuses writes."),
-    setting("work_mem", "4MB", Kind::Text, "Accepted for compatibility; memory is shared by all queries."),
+    setting(
+        "work_mem",
+        "4MB",
+        Kind::Text,
+        "Accepted for compatibility; memory is shared by all queries.",
+    ),
 ];
 
 /// What `version()` and the start-up message call the server.
@@ -241,10 +333,9 @@ fn check(setting: &Setting, value: &str) -> Result<String> {
             .with_detail(format!("It takes {}.", words.join(", ")))
         }),
         Kind::TimeZone => time_zone(value).ok_or_else(refused),
-        Kind::ReadOnly => Err(Error::new(
-            "55P02",
-            format!("parameter \"{}\" cannot be changed", setting.name),
-        )),
+        Kind::ReadOnly => {
+            Err(Error::new("55P02", format!("parameter \"{}\" cannot be changed", setting.name)))
+        }
     }
 }
 

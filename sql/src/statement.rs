@@ -93,7 +93,7 @@ impl Kind {
     pub(crate) fn from_ast(statement: ast::Statement, with_no_data: bool) -> Result<Self> {
         use ast::Statement as S;
         let kind = match statement {
-            S::Query(query) => Self::Query(query),
+            S::Query(query) => from_query(*query)?,
             S::Insert(insert) => Self::Insert(insert),
             S::Update(update) => Self::Update(update),
             S::Delete(delete) => Self::Delete(delete),
@@ -108,8 +108,10 @@ impl Kind {
                 Self::CreateSchema(create_schema::CreateSchema::from_ast(create)?)
             }
             S::AlterTable(alter) => Self::AlterTable(alter),
-            S::AlterView { .. } => return Err(Error::unsupported("ALTER VIEW ... AS is not supported")
-                .with_hint("Use CREATE OR REPLACE VIEW.")),
+            S::AlterView { .. } => {
+                return Err(Error::unsupported("ALTER VIEW ... AS is not supported")
+                    .with_hint("Use CREATE OR REPLACE VIEW."));
+            }
             dropped @ S::Drop { .. } => Self::Drop(drop::Drop::from_ast(dropped)?),
             commented @ S::Comment { .. } => Self::Comment(comment::Comment::from_ast(commented)?),
             explained @ S::Explain { .. } => {
@@ -137,6 +139,20 @@ impl Kind {
             other => return Err(unsupported(&other)),
         };
         Ok(kind)
+    }
+}
+
+/// `WITH ... INSERT` is an INSERT whose source has the WITH.
+fn from_query(query: ast::Query) -> Result<Kind> {
+    let ast::SetExpr::Insert(ast::Statement::Insert(mut insert)) = *query.body else {
+        return Ok(Kind::Query(Box::new(query)));
+    };
+    match &mut insert.source {
+        Some(source) if source.with.is_none() => {
+            source.with = query.with;
+            Ok(Kind::Insert(insert))
+        }
+        _ => Err(Error::unsupported("this form of WITH ... INSERT is not supported")),
     }
 }
 
@@ -209,7 +225,9 @@ pub(crate) async fn run(
         Kind::Refresh(s) => refresh::run(session, s).await,
         Kind::Release(name) => transaction::release(session, name),
         Kind::Reset(what) => set::reset(session, what),
-        Kind::Rollback { chain, savepoint } => transaction::rollback(session, *chain, savepoint.as_ref()),
+        Kind::Rollback { chain, savepoint } => {
+            transaction::rollback(session, *chain, savepoint.as_ref())
+        }
         Kind::Savepoint(name) => transaction::savepoint(session, name),
         Kind::Set(s) => set::run(session, s),
         Kind::Show(name) => set::show(session, name),

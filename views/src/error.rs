@@ -36,7 +36,9 @@ pub enum Error {
         hint: &'static str,
     },
     /// A column named in USING is missing on one side, or stands there more than once (42703, 42702).
-    #[error("cannot join by column \"{column}\" in USING: the {side} side has {count} columns of that name")]
+    #[error(
+        "cannot join by column \"{column}\" in USING: the {side} side has {count} columns of that name"
+    )]
     AsOfUsing {
         /// The column.
         column: String,

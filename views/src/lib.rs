@@ -7,9 +7,9 @@
 //!
 //! Never: parses SQL or plans a statement by itself; `sql` hands in statements and plans.
 
-// mod definition;
+mod definition;
 mod error;
 pub mod point_in_time;
 
-
+pub use definition::{RefreshMode, ViewDefinition};
 pub use error::{Error, Result};

@@ -31,15 +31,22 @@ mod columns;
 mod condition;
 mod exec;
 mod gather;
+mod index;
+mod lookup;
 mod merge;
 mod node;
 mod physical;
+mod plan;
 mod planner;
 mod push_down;
 mod relation;
 mod rewrite;
+mod sort;
+#[cfg(test)]
+mod tests;
 mod ties;
 mod types;
+mod waiting;
 
 pub use exec::PointInTimeJoinExec;
 pub use node::AsOfJoinNode;

@@ -147,8 +147,8 @@ pub(crate) struct CommitInfo {
     pub(crate) other: Map<String, Value>,
 }
 
-/// One line of a log entry.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// One line of a log entry. Lines of kinds that are not here are passed over.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Action {
     Add(Box<Add>),
@@ -158,6 +158,38 @@ pub(crate) enum Action {
     Protocol(Protocol),
     Txn(Transaction),
     CommitInfo(Box<CommitInfo>),
+}
+
+/// A line as it is read: an object with one of these keys, or another.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Line {
+    add: Option<Box<Add>>,
+    remove: Option<Box<Remove>>,
+    #[serde(rename = "metaData")]
+    metadata: Option<Box<Metadata>>,
+    protocol: Option<Protocol>,
+    txn: Option<Transaction>,
+    commit_info: Option<Box<CommitInfo>>,
+    pub(super) sidecar: Option<Sidecar>,
+}
+
+/// A file that holds part of a checkpoint; only in tables that others wrote.
+#[derive(Deserialize)]
+pub(super) struct Sidecar {
+    pub(super) path: String,
+}
+
+impl Line {
+    pub(super) fn action(self) -> Option<Action> {
+        self.add
+            .map(Action::Add)
+            .or_else(|| self.remove.map(Action::Remove))
+            .or_else(|| self.metadata.map(Action::Metadata))
+            .or_else(|| self.protocol.map(Action::Protocol))
+            .or_else(|| self.txn.map(Action::Txn))
+            .or_else(|| self.commit_info.map(Action::CommitInfo))
+    }
 }
 
 /// One commit, as `DESCRIBE HISTORY` shows it.

@@ -52,7 +52,11 @@ pub(super) fn validated(
 }
 
 /// The batch under the table's schema, all constraints checked.
-fn conform(batch: &RecordBatch, schema: &SchemaRef, validation: &Validation) -> Result<RecordBatch> {
+fn conform(
+    batch: &RecordBatch,
+    schema: &SchemaRef,
+    validation: &Validation,
+) -> Result<RecordBatch> {
     if batch.num_columns() != schema.fields().len() {
         return Err(Error::Shape {
             table: validation.table.clone(),

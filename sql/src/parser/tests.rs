@@ -1,3 +1,5 @@
+//! The parser from outside: splitting, places of errors, rewritten clauses, limits.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 use super::*;
 

@@ -34,14 +34,16 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<()> {
 }
 
 fn rewrite_at(tokens: &mut Vec<TokenWithSpan>, at: usize, argument: &str) -> Result<usize> {
-    let start = name_start(tokens, at)
-        .ok_or_else(|| Error::syntax(format!("syntax error: expected a table before {argument} AS OF")))?;
+    let start = name_start(tokens, at).ok_or_else(|| {
+        Error::syntax(format!("syntax error: expected a table before {argument} AS OF"))
+    })?;
     let Some(value) = tokens.get(at + 3).cloned() else {
         return Err(Error::syntax("syntax error: expected a value after AS OF"));
     };
     let usable = matches!(
         (&value.token, argument),
-        (Token::Number(..) | Token::Placeholder(_), _) | (Token::SingleQuotedString(_), "timestamp")
+        (Token::Number(..) | Token::Placeholder(_), _)
+            | (Token::SingleQuotedString(_), "timestamp")
     );
     if !usable {
         return Err(Error::unsupported(format!(

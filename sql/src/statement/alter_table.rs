@@ -38,7 +38,10 @@ pub(crate) async fn run(session: &Session, alter: &ast::AlterTable) -> Result<Ou
             rename(session, schema.as_deref(), &name, to).await?;
         }
         ast::AlterTableOperation::AddColumn {
-            if_not_exists, column_def, column_position: None, ..
+            if_not_exists,
+            column_def,
+            column_position: None,
+            ..
         } => add_column(session, &alter.name, column_def, *if_not_exists).await?,
         ast::AlterTableOperation::AlterColumn { column_name, op } => match op {
             ast::AlterColumnOperation::SetDefault { value } => {
@@ -48,10 +51,14 @@ pub(crate) async fn run(session: &Session, alter: &ast::AlterTable) -> Result<Ou
                 set_default(session, &alter.name, &fold(column_name), None).await?;
             }
             other => {
-                return Err(Error::unsupported(format!("ALTER COLUMN ... {other} is not supported")));
+                return Err(Error::unsupported(format!(
+                    "ALTER COLUMN ... {other} is not supported"
+                )));
             }
         },
-        other => return Err(Error::unsupported(format!("ALTER TABLE ... {other} is not supported"))),
+        other => {
+            return Err(Error::unsupported(format!("ALTER TABLE ... {other} is not supported")));
+        }
     }
     Ok(Output::done("ALTER TABLE"))
 }
@@ -133,8 +140,10 @@ async fn add_column(
     }
     let has_rows = pinned.snapshot.file_count() > 0;
     if field.metadata().contains_key(DEFAULT_KEY) && has_rows {
-        return Err(Error::unsupported("ADD COLUMN ... DEFAULT on a table with rows is not supported")
-            .with_hint("ADD COLUMN, UPDATE the rows, then ALTER COLUMN ... SET DEFAULT."));
+        return Err(Error::unsupported(
+            "ADD COLUMN ... DEFAULT on a table with rows is not supported",
+        )
+        .with_hint("ADD COLUMN, UPDATE the rows, then ALTER COLUMN ... SET DEFAULT."));
     }
     if !field.is_nullable() && has_rows {
         return Err(Error::new(
@@ -199,9 +208,9 @@ pub(crate) async fn commit_schema(
     let snapshot = &pinned.snapshot;
     let spec = TableSpec {
         schema,
-        partition_columns: snapshot.partition_columns.clone(),
-        constraints: snapshot.constraints.clone(),
-        configuration: snapshot.configuration.clone(),
+        partition_columns: snapshot.partition_columns.to_vec(),
+        constraints: snapshot.constraints.as_ref().clone(),
+        configuration: snapshot.configuration.as_ref().clone(),
     };
     let commit = Commit {
         metadata: Some(spec),

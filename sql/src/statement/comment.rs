@@ -47,7 +47,9 @@ impl Comment {
             ast::CommentObject::Schema => On::Entry(Kind::Schema),
             ast::CommentObject::Column => On::Column,
             ast::CommentObject::Database => On::Database,
-            other => return Err(Error::unsupported(format!("COMMENT ON {other} is not supported"))),
+            other => {
+                return Err(Error::unsupported(format!("COMMENT ON {other} is not supported")));
+            }
         };
         Ok(Self { on, name: object_name, text: comment, if_exists })
     }

@@ -19,7 +19,7 @@ use udfs::{Limits, Model, ModelFunction, Signature};
 
 use crate::engine::Engine;
 use crate::error::{Error, Result, state};
-use crate::output::Output;
+use crate::output::{Notice, Output};
 use crate::parser::{expect_word, expected, parse_word, parse_words, syntax_error};
 use crate::resolve::split_name;
 use crate::session::Session;
@@ -32,6 +32,7 @@ use crate::types;
 pub(crate) struct CreateModel {
     name: ast::ObjectName,
     or_replace: bool,
+    if_not_exists: bool,
     location: String,
     inputs: Vec<ast::ColumnDef>,
     outputs: Vec<ast::ColumnDef>,
@@ -42,6 +43,7 @@ pub(crate) fn parse(parser: &mut Parser<'_>) -> Result<CreateModel> {
     expect_word(parser, "CREATE")?;
     let or_replace = parse_words(parser, &["OR", "REPLACE"]);
     expect_word(parser, "MODEL")?;
+    let if_not_exists = parse_words(parser, &["IF", "NOT", "EXISTS"]);
     let name = parser.parse_object_name(false).map_err(syntax_error)?;
     expect_word(parser, "FROM")?;
     if parse_word(parser, "STDIN") {
@@ -60,11 +62,13 @@ pub(crate) fn parse(parser: &mut Parser<'_>) -> Result<CreateModel> {
                 "training_set" | "log_predictions" => Err(Error::unsupported(format!(
                     "CREATE MODEL does not support the option \"{key}\""
                 ))),
-                other => Err(create_table::unknown_option(other, &["training_set", "log_predictions"])),
+                other => {
+                    Err(create_table::unknown_option(other, &["training_set", "log_predictions"]))
+                }
             };
         }
     }
-    Ok(CreateModel { name, or_replace, location, inputs, outputs })
+    Ok(CreateModel { name, or_replace, if_not_exists, location, inputs, outputs })
 }
 
 fn parse_columns(parser: &mut Parser<'_>) -> Result<Vec<ast::ColumnDef>> {
@@ -72,8 +76,7 @@ fn parse_columns(parser: &mut Parser<'_>) -> Result<Vec<ast::ColumnDef>> {
         parser.prev_token();
         return expected(parser, "a list of columns in parentheses");
     }
-    let columns =
-        parser.parse_comma_separated(Parser::parse_column_def).map_err(syntax_error)?;
+    let columns = parser.parse_comma_separated(Parser::parse_column_def).map_err(syntax_error)?;
     if parser.next_token().token != Token::RParen {
         parser.prev_token();
         return expected(parser, "a comma or a closing parenthesis");
@@ -99,9 +102,8 @@ pub(crate) fn parse_drop(parser: &mut Parser<'_>) -> Result<Drop> {
     expect_word(parser, "DROP")?;
     expect_word(parser, "MODEL")?;
     let if_exists = parse_words(parser, &["IF", "EXISTS"]);
-    let names = parser
-        .parse_comma_separated(|p| p.parse_object_name(false))
-        .map_err(syntax_error)?;
+    let names =
+        parser.parse_comma_separated(|p| p.parse_object_name(false)).map_err(syntax_error)?;
     let cascade = parse_word(parser, "CASCADE");
     if !cascade {
         parse_word(parser, "RESTRICT");
@@ -115,6 +117,10 @@ pub(crate) async fn run(session: &Session, create: &CreateModel) -> Result<Outpu
     let (schema, name) = split_name(&create.name)?;
     let name = create_table::new_name(session, schema, name)?;
     let existing = session.snapshot().entry(&name.schema, &name.name).map(Arc::clone);
+    if existing.is_some() && create.if_not_exists {
+        session.notice(Notice::note(format!("model \"{}\" already exists, skipping", name.name)));
+        return Ok(Output::done("CREATE MODEL"));
+    }
     if let Some(existing) = &existing
         && !(create.or_replace && existing.kind() == Kind::Model)
     {
@@ -130,15 +136,17 @@ pub(crate) async fn run(session: &Session, create: &CreateModel) -> Result<Outpu
     let bytes = read(engine, &create.location, &limits).await?;
     let signature = Signature { inputs: inputs.clone(), outputs: outputs.clone() };
     let model = load(bytes.clone(), signature, limits).await?;
-    let path = keep(engine, &name.schema, &name.name, model.digest(), bytes).await?;
+    let digest = model.digest().to_string();
+    let path = keep(engine, &name.schema, &name.name, &digest, bytes).await?;
     let version = ModelVersion {
         number: 1,
         path,
-        digest: model.digest().to_owned(),
+        digest,
         engine: model.engine().to_string(),
         created_at_micros: engine.now_micros(),
     };
-    let columns = |fields: &[FieldRef]| fields.iter().map(|f| ColumnEntry::from(f.as_ref())).collect();
+    let columns =
+        |fields: &[FieldRef]| fields.iter().map(|f| ColumnEntry::from(f.as_ref())).collect();
     let definition = Definition::Model {
         versions: vec![version],
         default_version: 1,
@@ -180,10 +188,13 @@ fn fields(columns: &[ast::ColumnDef]) -> Result<Vec<FieldRef>> {
 async fn read(engine: &Engine, location: &str, limits: &Limits) -> Result<bytes::Bytes> {
     let place = engine.catalog.stores().resolve(location)?;
     let size = place.store.head(&place.path).await?.size;
-    if size > limits.bytes_max {
+    if size > u64::try_from(limits.model_bytes_max).unwrap_or(u64::MAX) {
         return Err(Error::new(
             state::PROGRAM_LIMIT_EXCEEDED,
-            format!("model file \"{location}\" has {size} bytes, more than {}", limits.bytes_max),
+            format!(
+                "model file \"{location}\" has {size} bytes, more than {}",
+                limits.model_bytes_max
+            ),
         ));
     }
     Ok(place.store.get(&place.path).await?.bytes().await?)
@@ -228,7 +239,8 @@ impl Models {
         entry: &Entry,
         called: &str,
     ) -> Result<ScalarUDF> {
-        let Definition::Model { versions, default_version, inputs, outputs, .. } = &entry.definition
+        let Definition::Model { versions, default_version, inputs, outputs, .. } =
+            &entry.definition
         else {
             return Err(Error::internal("not a model"));
         };

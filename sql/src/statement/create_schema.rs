@@ -62,7 +62,8 @@ pub(crate) async fn run(session: &Session, create: &CreateSchema) -> Result<Outp
             .with_detail("The prefix \"pg_\" is reserved for system schemas."));
     }
     if create.if_not_exists && session.snapshot().schema(&create.name).is_some() {
-        session.notice(Notice::note(format!("schema \"{}\" already exists, skipping", create.name)));
+        session
+            .notice(Notice::note(format!("schema \"{}\" already exists, skipping", create.name)));
         return Ok(Output::done("CREATE SCHEMA"));
     }
     let entry = Entry::new(

@@ -40,7 +40,8 @@ pub(crate) async fn run(session: &Session, create: &CreateTable) -> Result<Outpu
     let tag = if ast.query.is_some() { "CREATE TABLE AS" } else { "CREATE TABLE" };
     let (name, temporary) = target(session, ast)?;
     if ast.if_not_exists && exists(session, &name, temporary) {
-        session.notice(Notice::note(format!("relation \"{}\" already exists, skipping", name.name)));
+        session
+            .notice(Notice::note(format!("relation \"{}\" already exists, skipping", name.name)));
         return Ok(Output::done(tag));
     }
     refuse_taken(session, &name, temporary)?;
@@ -142,10 +143,8 @@ pub(crate) fn new_name(
     };
     let snapshot = session.snapshot();
     if snapshot.schema(&schema).is_none() {
-        let error = Error::new(
-            state::INVALID_SCHEMA_NAME,
-            format!("schema \"{schema}\" does not exist"),
-        );
+        let error =
+            Error::new(state::INVALID_SCHEMA_NAME, format!("schema \"{schema}\" does not exist"));
         let known: Vec<String> = snapshot.schemas().map(|s| s.name.clone()).collect();
         return Err(match nearest(&schema, known.iter().map(String::as_str)) {
             Some(near) => error.with_hint(format!("Perhaps you meant \"{near}\".")),
@@ -184,11 +183,16 @@ fn zone(session: &Session, name: &QualifiedName) -> Option<Zone> {
 /// taken away, nothing may be left.
 fn refuse_clauses(create: &ast::CreateTable) -> Result<()> {
     let mut rest = create.clone();
-    let allowed_options = match std::mem::replace(&mut rest.table_options, ast::CreateTableOptions::None) {
-        ast::CreateTableOptions::None => Vec::new(),
-        ast::CreateTableOptions::With(options) => options,
-        other => return Err(Error::unsupported(format!("CREATE TABLE ... {other} is not supported"))),
-    };
+    let allowed_options =
+        match std::mem::replace(&mut rest.table_options, ast::CreateTableOptions::None) {
+            ast::CreateTableOptions::None => Vec::new(),
+            ast::CreateTableOptions::With(options) => options,
+            other => {
+                return Err(Error::unsupported(format!(
+                    "CREATE TABLE ... {other} is not supported"
+                )));
+            }
+        };
     for (key, value) in options(&allowed_options)? {
         match key.as_str() {
             "schema_evolution" if value == "strict" => {}
@@ -246,10 +250,8 @@ pub(crate) fn options(options: &[ast::SqlOption]) -> Result<Vec<(String, String)
 
 /// An option that there is not, with the nearest that there is.
 pub(crate) fn unknown_option(name: &str, known: &[&str]) -> Error {
-    let error = Error::new(
-        state::INVALID_PARAMETER_VALUE,
-        format!("unrecognized option \"{name}\""),
-    );
+    let error =
+        Error::new(state::INVALID_PARAMETER_VALUE, format!("unrecognized option \"{name}\""));
     match nearest(name, known.iter().copied()) {
         Some(near) => error.with_hint(format!("Perhaps you meant \"{near}\".")),
         None => error.with_hint(format!("Known options: {}.", known.join(", "))),

@@ -100,13 +100,40 @@ async fn view(
     let schema = schema.unwrap_or_else(|| Arc::new(Schema::empty()));
     let schema = with_names(&schema, names)?;
     create_table::refuse_double_names(schema.fields().iter().map(|f| f.name().as_str()))?;
-    let columns = schema.fields().iter().map(|f| ColumnEntry::from(f.as_ref())).collect();
+    let columns: Vec<ColumnEntry> =
+        schema.fields().iter().map(|f| ColumnEntry::from(f.as_ref())).collect();
+    refuse_lost_columns(existing, &columns)?;
     let definition = Definition::View { sql, columns, search_path: session.search_path() };
     let entry = match existing {
         Some(existing) => Entry { definition, ..existing.clone() },
         None => new_entry(session, name, definition),
     };
     session.change(vec![Change::Put(entry)], None).await
+}
+
+/// What reads a view counts on its columns: OR REPLACE may only add some at the end.
+fn refuse_lost_columns(existing: Option<&Entry>, columns: &[ColumnEntry]) -> Result<()> {
+    let Some(Definition::View { columns: before, .. }) = existing.map(|e| &e.definition) else {
+        return Ok(());
+    };
+    if columns.len() < before.len() {
+        return Err(Error::new(state::INVALID_TABLE_DEFINITION, "cannot drop columns from view"));
+    }
+    for (old, new) in before.iter().zip(columns) {
+        if old.name != new.name {
+            return Err(Error::new(
+                state::INVALID_TABLE_DEFINITION,
+                format!("cannot change name of view column \"{}\" to \"{}\"", old.name, new.name),
+            ));
+        }
+        if old.data_type != new.data_type {
+            return Err(Error::new(
+                state::INVALID_TABLE_DEFINITION,
+                format!("cannot change data type of view column \"{}\"", old.name),
+            ));
+        }
+    }
+    Ok(())
 }
 
 async fn materialized(
@@ -131,7 +158,8 @@ async fn materialized(
         fields.map(|f| create_table::stored_field(f, f.name())).collect::<Result<_>>()?;
     create_table::refuse_double_names(fields.iter().map(|f| f.name().as_str()))?;
     let schema: SchemaRef = Arc::new(Schema::new(fields));
-    views::ViewDefinition::parse(&options, &schema)?;
+    let pairs = options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    views::ViewDefinition::from_options(pairs)?.check(&schema)?;
     let spec = TableSpec::new(Arc::clone(&schema));
     let (made, reference) = create_table::make(session, name, false, spec).await?;
     if !create.with_no_data {

@@ -66,10 +66,7 @@ struct Source {
 
 impl Source {
     /// At most `most` rows, as one batch; none at the end.
-    async fn take(
-        &mut self,
-        most: usize,
-    ) -> datafusion::error::Result<Option<RecordBatch>> {
+    async fn take(&mut self, most: usize) -> datafusion::error::Result<Option<RecordBatch>> {
         let batch = match self.rest.take() {
             Some(rest) => Some(rest),
             None => loop {

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::resolve::fold;
 use crate::session::Session;
+use crate::statement::select;
 
 /// The parameters of a DELETE.
 pub(crate) async fn describe(
@@ -17,7 +18,8 @@ pub(crate) async fn describe(
     given: &[Option<FieldRef>],
 ) -> Result<Vec<Field>> {
     let (name, rewrite) = parts(delete)?;
-    dml::describe_rewrite(session, name, &rewrite, given).await
+    let given = select::with_cast_types(delete, given);
+    dml::describe_rewrite(session, name, &rewrite, &given).await
 }
 
 /// Deletes the rows that match.
@@ -43,7 +45,8 @@ fn parts(delete: &ast::Delete) -> Result<(&ast::ObjectName, Rewrite<'_>)> {
         let error = Error::unsupported(format!("DELETE does not support {refused}"));
         return Err(error.with_hint("Use WHERE key IN (SELECT ...)."));
     }
-    let (ast::FromTable::WithFromKeyword(from) | ast::FromTable::WithoutKeyword(from)) = &delete.from;
+    let (ast::FromTable::WithFromKeyword(from) | ast::FromTable::WithoutKeyword(from)) =
+        &delete.from;
     let (name, alias) = one_table(from, "DELETE")?;
     let predicate = delete.selection.as_ref();
     Ok((name, Rewrite { predicate, assignments: None, alias, operation: "DELETE" }))

@@ -2,9 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{
-    ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use catalog::CommitRecord;
 use datafusion::sql::sqlparser::ast;
@@ -60,7 +58,8 @@ fn batch(commits: &[CommitRecord]) -> Result<RecordBatch> {
             c.parameters.iter().map(|(key, value)| format!("{key}={value}")).collect();
         (!pairs.is_empty()).then(|| pairs.join(", "))
     });
-    let times = TimestampMicrosecondArray::from_iter_values(commits.iter().map(|c| c.timestamp_micros));
+    let times =
+        TimestampMicrosecondArray::from_iter_values(commits.iter().map(|c| c.timestamp_micros));
     let columns: Vec<ArrayRef> = vec![
         Arc::new(Int64Array::from_iter_values(commits.iter().map(|c| c.version))),
         Arc::new(times.with_timezone("UTC")),

@@ -120,20 +120,18 @@ fn find(
     let path = session.search_path();
     match find_in(snapshot, &path, schema.as_deref(), &table) {
         Some(entry) if entry.kind() == drop.kind => Ok(Found::Entry(entry)),
-        Some(entry) => Err(Error::new(
-            state::WRONG_OBJECT_TYPE,
-            format!("\"{table}\" is not a {}", drop.kind),
-        )
-        .with_hint(format!(
-            "Use DROP {} to remove a {}.",
-            entry.kind().name().to_uppercase(),
-            entry.kind()
-        ))),
+        Some(entry) => {
+            Err(Error::new(state::WRONG_OBJECT_TYPE, format!("\"{table}\" is not a {}", drop.kind))
+                .with_hint(format!(
+                    "Use DROP {} to remove a {}.",
+                    entry.kind().name().to_uppercase(),
+                    entry.kind()
+                )))
+        }
         None if drop.if_exists => Ok(Found::Nothing(table)),
-        None if drop.kind == Kind::Model => Err(Error::new(
-            state::UNDEFINED_OBJECT,
-            format!("model \"{name}\" does not exist"),
-        )),
+        None if drop.kind == Kind::Model => {
+            Err(Error::new(state::UNDEFINED_OBJECT, format!("model \"{name}\" does not exist")))
+        }
         None => Err(unknown(snapshot, &path, schema.as_deref(), &table)),
     }
 }
@@ -147,7 +145,9 @@ fn add_dependents(
     loop {
         let inside = snapshot.entries().find(|entry| {
             !dropped.contains_key(&entry.id)
-                && dropped.values().any(|gone| gone.kind() == Kind::Schema && gone.name == entry.schema)
+                && dropped
+                    .values()
+                    .any(|gone| gone.kind() == Kind::Schema && gone.name == entry.schema)
         });
         let dependent = inside.or_else(|| {
             snapshot.entries().find(|entry| {
@@ -186,7 +186,8 @@ pub(crate) fn reads(snapshot: &Snapshot, entry: &Entry) -> Vec<Uuid> {
         return Vec::new();
     };
     let Ok(query) = parser::parse_query(sql) else { return Vec::new() };
-    let statement = datafusion::sql::parser::Statement::Statement(Box::new(ast::Statement::Query(query)));
+    let statement =
+        datafusion::sql::parser::Statement::Statement(Box::new(ast::Statement::Query(query)));
     let Ok((relations, _)) = datafusion::sql::resolve::resolve_table_references(&statement, true)
     else {
         return Vec::new();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
-use datafusion::physical_plan::displayable;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
+use datafusion::physical_plan::displayable;
 use datafusion::physical_plan::execute_stream;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast;
@@ -101,7 +101,9 @@ pub(crate) async fn run(
     let shown = if explain.analyze {
         let mut rows = execute_stream(Arc::clone(&physical), state.task_ctx())?;
         while rows.try_next().await?.is_some() {}
-        DisplayableExecutionPlan::with_metrics(physical.as_ref()).indent(explain.verbose).to_string()
+        DisplayableExecutionPlan::with_metrics(physical.as_ref())
+            .indent(explain.verbose)
+            .to_string()
     } else {
         displayable(physical.as_ref()).indent(explain.verbose).to_string()
     };

@@ -85,7 +85,8 @@ async fn make(
         Some(reference) => {
             let mut changes = Vec::new();
             if replaces {
-                changes.push(Change::Drop(dml::existing(session, Some(&name.schema), &name.name)?.id));
+                changes
+                    .push(Change::Drop(dml::existing(session, Some(&name.schema), &name.name)?.id));
             }
             let entry = Entry::new(
                 name.schema,
@@ -103,7 +104,7 @@ async fn make(
 }
 
 /// Columns by name, in the table's order; one that does not come is NULL.
-fn conform(
+pub(super) fn conform(
     rows: SendableRecordBatchStream,
     schema: &SchemaRef,
     table: &str,

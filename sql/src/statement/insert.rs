@@ -25,8 +25,9 @@ pub(crate) async fn describe(
 ) -> Result<Vec<Field>> {
     let pinned = dml::target(session, table_name(insert)?).await?;
     let state = session.planning_state();
-    let plan = plan_rows(session, &state, insert, &pinned, given).await?;
-    select::parameter_fields(&plan, given)
+    let given = select::with_cast_types(insert, given);
+    let plan = plan_rows(session, &state, insert, &pinned, &given).await?;
+    select::parameter_fields(&plan, &given)
 }
 
 /// Adds the rows; they are durable when this returns, or with the transaction.
@@ -123,7 +124,11 @@ fn quoted(name: &str) -> ast::ObjectName {
     ast::ObjectName::from(vec![ast::Ident::with_quote('"', name)])
 }
 
-fn refuse_column(pinned: &Pinned, schema: &arrow::datatypes::SchemaRef, column: &str) -> Result<()> {
+fn refuse_column(
+    pinned: &Pinned,
+    schema: &arrow::datatypes::SchemaRef,
+    column: &str,
+) -> Result<()> {
     if schema.field_with_name(column).is_ok() {
         return Ok(());
     }

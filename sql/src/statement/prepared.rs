@@ -93,7 +93,11 @@ pub(crate) async fn execute(session: &Session, execute: &Execute) -> Result<Outp
             "wrong number of parameters for prepared statement \"{}\"",
             execute.name
         ))
-        .with_detail(format!("It takes {}, but {} came.", fields.len(), execute.values.len())));
+        .with_detail(format!(
+            "It takes {}, but {} came.",
+            fields.len(),
+            execute.values.len()
+        )));
     }
     let values = execute.values.iter().zip(fields).map(|(value, field)| {
         let constant = plan::constant(&state, &value.to_string())?;

@@ -68,6 +68,7 @@ pub(crate) async fn plan_query(
     given: &[Option<FieldRef>],
 ) -> Result<Planned> {
     let mut query = query.clone();
+    let given = with_cast_types(&query, given);
     if let ast::SetExpr::Select(select) = query.body.as_ref()
         && select.into.is_some()
     {
@@ -77,7 +78,7 @@ pub(crate) async fn plan_query(
     let names = output_names(&mut query);
     let statement = ast::Statement::Query(Box::new(query));
     let resolved = Resolver::new(session, state).resolve(&statement).await?;
-    let plan = plan::statement(state, &resolved, statement, given)?;
+    let plan = plan::statement(state, &resolved, statement, &given)?;
     Ok(Planned { plan, names })
 }
 
@@ -104,10 +105,34 @@ pub(crate) fn bind(plan: LogicalPlan, parameters: &[ScalarValue]) -> Result<Logi
 
 /// The types of values that came, as the planner takes them.
 pub(crate) fn types_of(parameters: &[ScalarValue]) -> Vec<Option<FieldRef>> {
-    parameters
-        .iter()
-        .map(|value| Some(Arc::new(Field::new("", value.data_type(), true))))
-        .collect()
+    parameters.iter().map(|value| Some(Arc::new(Field::new("", value.data_type(), true)))).collect()
+}
+
+/// The types of parameters, and those that the statement tells by a cast: `$1::bigint`.
+pub(crate) fn with_cast_types(
+    statement: &impl ast::Visit,
+    given: &[Option<FieldRef>],
+) -> Vec<Option<FieldRef>> {
+    struct Casts(Vec<Option<FieldRef>>);
+    impl ast::Visitor for Casts {
+        type Break = ();
+        fn pre_visit_expr(&mut self, expr: &ast::Expr) -> std::ops::ControlFlow<()> {
+            if let ast::Expr::Cast { expr, data_type, .. } = expr
+                && let ast::Expr::Value(_) = expr.as_ref()
+                && let Some(at) = crate::dml::placeholder(expr)
+                && let Ok(field) = crate::types::field_of_value_type(data_type, "", true)
+            {
+                if self.0.len() <= at {
+                    self.0.resize(at + 1, None);
+                }
+                self.0[at].get_or_insert_with(|| Arc::new(field));
+            }
+            std::ops::ControlFlow::Continue(())
+        }
+    }
+    let mut casts = Casts(given.to_vec());
+    let _ = statement.visit(&mut casts);
+    casts.0
 }
 
 /// The parameters of a plan, `$1` first. One whose type nothing tells is text, as in Postgres.
@@ -122,9 +147,8 @@ pub(crate) fn parameter_fields(
         let number: usize = name.trim_start_matches('$').parse().map_err(|_| {
             Error::new(state::SYNTAX_ERROR, format!("parameter \"{name}\" is not a number"))
         })?;
-        let at = number.checked_sub(1).ok_or_else(|| {
-            Error::new("42P02", "there is no parameter $0")
-        })?;
+        let at =
+            number.checked_sub(1).ok_or_else(|| Error::new("42P02", "there is no parameter $0"))?;
         if fields.len() <= at {
             fields.resize(at + 1, None);
         }
@@ -161,7 +185,17 @@ fn output_names(query: &mut ast::Query) -> Option<Vec<String>> {
             _ => return None,
         };
         names.push(name);
-        if !seen.insert(planned) {
+        // The planner tells columns apart by what is left of them without casts.
+        let plain = matches!(item, ast::SelectItem::ExprWithAlias { .. })
+            || matches!(
+                item,
+                ast::SelectItem::UnnamedExpr(
+                    ast::Expr::Identifier(_)
+                        | ast::Expr::CompoundIdentifier(_)
+                        | ast::Expr::Function(_)
+                )
+            );
+        if !seen.insert(planned) || !plain {
             let alias = ast::Ident::with_quote('"', format!("{DUPLICATE}{at}"));
             let expr = match item {
                 ast::SelectItem::ExprWithAlias { expr, .. }
@@ -253,7 +287,8 @@ pub(crate) fn rename(
     let to = Arc::clone(&schema);
     let rows = rows.map(move |batch| {
         let batch = batch?;
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let options =
+            arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         let columns = batch.columns().to_vec();
         Ok(RecordBatch::try_new_with_options(Arc::clone(&to), columns, &options)?)
     });

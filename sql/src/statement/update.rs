@@ -12,6 +12,7 @@ use crate::output::Output;
 use crate::resolve::fold;
 use crate::session::Session;
 use crate::statement::delete::one_table;
+use crate::statement::select;
 
 /// The parameters of an UPDATE.
 pub(crate) async fn describe(
@@ -20,7 +21,8 @@ pub(crate) async fn describe(
     given: &[Option<FieldRef>],
 ) -> Result<Vec<Field>> {
     let (name, rewrite) = parts(update)?;
-    dml::describe_rewrite(session, name, &rewrite, given).await
+    let given = select::with_cast_types(update, given);
+    dml::describe_rewrite(session, name, &rewrite, &given).await
 }
 
 /// Gives the rows that match new values.
@@ -57,13 +59,10 @@ fn parts(update: &ast::Update) -> Result<(&ast::ObjectName, Rewrite<'_>)> {
             [part] => part.as_ident().map(fold),
             _ => None,
         };
-        let column = column.ok_or_else(|| {
-            Error::syntax(format!("syntax error: \"{target}\" is not a column"))
-        })?;
+        let column = column
+            .ok_or_else(|| Error::syntax(format!("syntax error: \"{target}\" is not a column")))?;
         if !seen.insert(column.clone()) {
-            return Err(Error::syntax(format!(
-                "multiple assignments to same column \"{column}\""
-            )));
+            return Err(Error::syntax(format!("multiple assignments to same column \"{column}\"")));
         }
         Ok((column, assignment.value.clone()))
     });

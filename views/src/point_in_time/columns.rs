@@ -114,7 +114,7 @@ impl Ordinals {
 }
 
 /// What one side is compared by: its expressions and how their values are encoded.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Side {
     pub(super) keys: (Vec<PhysicalExprRef>, Arc<Encoding>),
     pub(super) time: (PhysicalExprRef, Arc<Encoding>),

@@ -11,7 +11,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
-use super::types::{Pair, coerce_keys, coerce_times};
+use super::types::{Pair, coerce_keys, coerce_times, sql_text};
 use crate::Error;
 
 /// How a left value must stand to a right one.
@@ -138,7 +138,7 @@ impl fmt::Display for Condition {
             write!(f, ", on=[{}]", keys.collect::<Vec<_>>().join(", "))?;
         }
         if let Some(Tolerance { limit, strict }) = &self.tolerance {
-            write!(f, ", age {} {limit}", if *strict { "<" } else { "<=" })?;
+            write!(f, ", age {} {}", if *strict { "<" } else { "<=" }, sql_text(limit))?;
         }
         if !self.cuts.is_empty() {
             let cuts = self.cuts.iter().map(ToString::to_string);
@@ -181,7 +181,8 @@ impl ConditionReader<'_> {
         };
         self.check(&first, MATCH)?;
         let Some(time) = self.comparison(&first) else {
-            let reason = "it must begin with a comparison (>=, >, <=, <) of a left with a right time";
+            let reason =
+                "it must begin with a comparison (>=, >, <=, <) of a left with a right time";
             return Err(form(&place(&first, MATCH), reason, MATCH_HINT));
         };
         let (mut tolerance, mut cuts) = (None, Vec::new());
@@ -227,7 +228,9 @@ impl ConditionReader<'_> {
         let operator = MatchOperator::new(*op)?;
         let (first, second) = (left.as_ref().clone(), right.as_ref().clone());
         match (self.reads(left), self.reads(right)) {
-            (Reads::Left, Reads::Right) => Some(Comparison { left: first, operator, right: second }),
+            (Reads::Left, Reads::Right) => {
+                Some(Comparison { left: first, operator, right: second })
+            }
             (Reads::Right, Reads::Left) => {
                 Some(Comparison { left: second, operator: operator.swap(), right: first })
             }
@@ -315,10 +318,14 @@ pub(super) fn using_pair(name: &str, left: &DFSchema, right: &DFSchema) -> Resul
     Ok((column(left, "left")?, column(right, "right")?))
 }
 
-pub(super) fn form(part: &str, reason: &'static str, hint: &'static str) -> datafusion::error::DataFusionError {
+pub(super) fn form(
+    part: &str,
+    reason: &'static str,
+    hint: &'static str,
+) -> datafusion::error::DataFusionError {
     Error::AsOfForm { part: part.to_owned(), reason, hint }.into()
 }
 
 fn place(expression: &Expr, clause: &str) -> String {
-    format!("\"{expression}\" in {clause}")
+    format!("\"{}\" in {clause}", sql_text(expression))
 }

@@ -12,7 +12,7 @@ use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{JoinSide, JoinType, Statistics, internal_err};
+use datafusion::common::{JoinSide, JoinType, Statistics, internal_datafusion_err, internal_err};
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -28,7 +28,9 @@ use datafusion::physical_plan::filter_pushdown::{
     ChildFilterDescription, ChildPushdownResult, FilterDescription, FilterPushdownPhase,
     FilterPushdownPropagation,
 };
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
+};
 use datafusion::physical_plan::projection::{
     EmbeddedProjection, ProjectionExec, try_embed_projection,
 };
@@ -38,11 +40,13 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties,
     InputDistributionRequirements, PlanProperties, apply_expression_roots,
 };
-use futures::stream;
 
 use super::gather::OutputColumns;
-use super::merge::{Merge, Plan};
+use super::lookup::Lookup;
+use super::merge::Merge;
 use super::physical::{PhysicalComparison, PhysicalCondition};
+use super::plan::Plan;
+use super::sort::Sorts;
 
 /// For each row of the left input, the best row of the right one; see the module
 /// [`point_in_time`](super).
@@ -55,8 +59,18 @@ pub struct PointInTimeJoinExec {
     tie_columns: Vec<usize>,
     /// What comes out: positions among all left columns, then all right ones.
     output: Vec<usize>,
+    strategy: Strategy,
     metrics: ExecutionPlanMetricsSet,
     properties: Arc<PlanProperties>,
+}
+
+/// How the rows of a partition find each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Strategy {
+    /// Both sides come sorted by keys and time, and are merged.
+    Merge,
+    /// The left side is held in memory, and the right one streams past.
+    Lookup,
 }
 
 impl PointInTimeJoinExec {
@@ -66,10 +80,11 @@ impl PointInTimeJoinExec {
         condition: PhysicalCondition,
         tie_columns: Vec<usize>,
         output: Vec<usize>,
+        strategy: Strategy,
     ) -> Result<Self> {
-        let properties = Arc::new(properties(&left, &right, &output)?);
+        let properties = Arc::new(properties(&left, &right, &output, strategy)?);
         let metrics = ExecutionPlanMetricsSet::new();
-        Ok(Self { left, right, condition, tie_columns, output, metrics, properties })
+        Ok(Self { left, right, condition, tie_columns, output, strategy, metrics, properties })
     }
 
     fn with_children(
@@ -78,7 +93,13 @@ impl PointInTimeJoinExec {
         right: Arc<dyn ExecutionPlan>,
     ) -> Result<Self> {
         let (condition, ties) = (self.condition.clone(), self.tie_columns.clone());
-        Self::try_new(left, right, condition, ties, self.output.clone())
+        Self::try_new(left, right, condition, ties, self.output.clone(), self.strategy)
+    }
+
+    /// The same join, gone about in another way.
+    pub(super) fn with_strategy(self, strategy: Strategy) -> Result<Self> {
+        let Self { left, right, condition, tie_columns, output, .. } = self;
+        Self::try_new(left, right, condition, tie_columns, output, strategy)
     }
 
     fn left_keys(&self) -> Vec<PhysicalExprRef> {
@@ -93,14 +114,25 @@ impl PointInTimeJoinExec {
         &self,
         keys: Vec<PhysicalExprRef>,
         pick: fn(&PhysicalComparison) -> &PhysicalExprRef,
-    ) -> Option<OrderingRequirements> {
+    ) -> Result<LexOrdering> {
         let ascending = SortOptions { descending: false, nulls_first: false };
         let keys = keys.into_iter().map(|key| PhysicalSortExpr::new(key, ascending));
         // A join that looks forward passes over time backwards.
         let descending = self.condition.time.operator.forward();
         let options = SortOptions { descending, nulls_first: descending };
         let time = PhysicalSortExpr::new(Arc::clone(pick(&self.condition.time)), options);
-        LexOrdering::new(keys.chain([time])).map(OrderingRequirements::from)
+        let ordering = LexOrdering::new(keys.chain([time]));
+        ordering.ok_or_else(|| internal_datafusion_err!("a point-in-time join orders by time"))
+    }
+
+    /// The order of the left input that a merge needs.
+    pub(super) fn left_ordering(&self) -> Result<LexOrdering> {
+        self.ordering(self.left_keys(), |time| &time.left)
+    }
+
+    /// The order of the right input that a merge needs.
+    pub(super) fn right_ordering(&self) -> Result<LexOrdering> {
+        self.ordering(self.right_keys(), |time| &time.right)
     }
 
     fn plan(&self, batch_rows_max: usize) -> Result<Plan> {
@@ -111,7 +143,7 @@ impl PointInTimeJoinExec {
             strict: self.condition.time.operator.strict(),
             age_max: self.condition.age_max,
             cuts_strict: self.condition.cuts.iter().map(|cut| cut.operator.strict()).collect(),
-            cut_follows_time: self.condition.cut_follows_time(),
+            cuts_follow_time: self.condition.cuts_follow_time(),
             tie_columns: self.tie_columns.clone(),
             output: OutputColumns {
                 schema: self.schema(),
@@ -138,6 +170,7 @@ fn properties(
     left: &Arc<dyn ExecutionPlan>,
     right: &Arc<dyn ExecutionPlan>,
     output: &[usize],
+    strategy: Strategy,
 ) -> Result<PlanProperties> {
     let joined = Arc::new(joined_schema(&left.schema(), &right.schema()));
     let equivalences = join_equivalence_properties(
@@ -145,7 +178,7 @@ fn properties(
         right.equivalence_properties().clone(),
         &JoinType::Left,
         Arc::clone(&joined),
-        &[true, false],
+        &[strategy == Strategy::Merge, false],
         Some(JoinSide::Left),
         &[],
     )?;
@@ -156,7 +189,10 @@ fn properties(
     Ok(PlanProperties::new(
         equivalences.project(&mapping, schema),
         partitioning,
-        EmissionType::Incremental,
+        match strategy {
+            Strategy::Merge => EmissionType::Incremental,
+            Strategy::Lookup => EmissionType::Final,
+        },
         match left.boundedness().is_unbounded() {
             true => left.boundedness(),
             false => right.boundedness(),
@@ -164,11 +200,20 @@ fn properties(
     ))
 }
 
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Merge => "merge",
+            Self::Lookup => "lookup",
+        })
+    }
+}
+
 impl DisplayAs for PointInTimeJoinExec {
     fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match format {
             DisplayFormatType::TreeRender => write!(f, "{}", self.condition),
-            _ => write!(f, "PointInTimeJoinExec: {}", self.condition),
+            _ => write!(f, "PointInTimeJoinExec: by={}, {}", self.strategy, self.condition),
         }
     }
 }
@@ -180,7 +225,8 @@ impl EmbeddedProjection for PointInTimeJoinExec {
             None => self.output.clone(),
         };
         let (left, right) = (Arc::clone(&self.left), Arc::clone(&self.right));
-        Self::try_new(left, right, self.condition.clone(), self.tie_columns.clone(), output)
+        let (condition, ties) = (self.condition.clone(), self.tie_columns.clone());
+        Self::try_new(left, right, condition, ties, output, self.strategy)
     }
 }
 
@@ -205,14 +251,16 @@ impl ExecutionPlan for PointInTimeJoinExec {
     }
 
     fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
-        vec![
-            self.ordering(self.left_keys(), |time| &time.left),
-            self.ordering(self.right_keys(), |time| &time.right),
-        ]
+        if self.strategy == Strategy::Lookup {
+            return vec![None, None];
+        }
+        let orderings = [self.left_ordering(), self.right_ordering()];
+        orderings.into_iter().map(|o| o.ok().map(OrderingRequirements::from)).collect()
     }
 
+    // A lookup that turns into a merge sorts the left rows.
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true, false]
+        vec![self.strategy == Strategy::Merge, false]
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
@@ -262,17 +310,29 @@ impl ExecutionPlan for PointInTimeJoinExec {
         if partitions != self.right.output_partitioning().partition_count() {
             return internal_err!("the inputs of a PointInTimeJoinExec are not partitioned alike");
         }
+        let plan = self.plan(context.session_config().batch_size())?;
+        let left = self.left.execute(partition, Arc::clone(&context))?;
+        let right = self.right.execute(partition, Arc::clone(&context))?;
         let consumer = MemoryConsumer::new(format!("PointInTimeJoin[{partition}]"));
-        let merge = Merge::new(
-            self.plan(context.session_config().batch_size())?,
-            self.left.execute(partition, Arc::clone(&context))?,
-            self.right.execute(partition, Arc::clone(&context))?,
-            consumer.register(context.memory_pool()),
-            BaselineMetrics::new(&self.metrics, partition),
-        );
-        let batches = stream::try_unfold(merge, async |mut merge| {
-            Ok(merge.next().await?.map(|batch| (batch, merge)))
-        });
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let batches = match self.strategy {
+            Strategy::Merge => {
+                let reservation = consumer.register(context.memory_pool());
+                Merge::new(plan, left, right, reservation, metrics).stream()
+            }
+            Strategy::Lookup => {
+                // It can: what it gives up is sorted on disk.
+                let consumer = consumer.with_can_spill(true);
+                let reservation = consumer.register(context.memory_pool());
+                let merges = MetricBuilder::new(&self.metrics).counter("merges", partition);
+                let sorts = Sorts {
+                    context,
+                    left: (self.left.schema(), self.left_ordering()?),
+                    right: (self.right.schema(), self.right_ordering()?),
+                };
+                Lookup { plan, left, right, sorts, reservation, metrics, merges }.stream()
+            }
+        };
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
     }
 

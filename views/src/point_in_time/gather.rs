@@ -11,8 +11,6 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::error::Result;
 
-use super::columns::{Points, Side};
-
 /// A right row, by the number of its batch and its place there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RowRef {
@@ -30,26 +28,32 @@ impl RowRef {
     }
 }
 
-/// A right batch with its encoded keys and times.
-pub(super) struct Held {
+/// A right batch, with what else is needed of it.
+pub(super) struct Held<P> {
     pub(super) batch: RecordBatch,
-    pub(super) points: Points,
+    pub(super) points: P,
     bytes: usize,
 }
 
 /// The right batches that are still needed, numbered in the order in which they came.
-#[derive(Default)]
-pub(super) struct History {
+pub(super) struct History<P> {
     first: u32,
-    batches: VecDeque<Option<Held>>,
+    batches: VecDeque<Option<Held<P>>>,
     bytes: usize,
     rows: usize,
 }
 
-impl History {
-    pub(super) fn push(&mut self, batch: RecordBatch, points: Points) -> u32 {
+impl<P> Default for History<P> {
+    fn default() -> Self {
+        Self { first: 0, batches: VecDeque::new(), bytes: 0, rows: 0 }
+    }
+}
+
+impl<P> History<P> {
+    /// Adds a batch; `points_bytes` is the memory of `points`.
+    pub(super) fn push(&mut self, batch: RecordBatch, points: P, points_bytes: usize) -> u32 {
         let number = self.first + self.batches.len() as u32;
-        let bytes = slice_bytes(&batch) + points.bytes();
+        let bytes = slice_bytes(&batch) + points_bytes;
         self.bytes += bytes;
         self.rows += batch.num_rows();
         self.batches.push_back(Some(Held { batch, points, bytes }));
@@ -57,7 +61,7 @@ impl History {
     }
 
     /// A batch that is referred to, and so has not been swept.
-    pub(super) fn held(&self, number: u32) -> &Held {
+    pub(super) fn held(&self, number: u32) -> &Held<P> {
         let slot = self.batches.get((number - self.first) as usize);
         slot.and_then(Option::as_ref).expect("a batch stays as long as a row of it is referred to")
     }
@@ -90,25 +94,21 @@ impl History {
         }
     }
 
-    /// Copies the given rows into one batch of their own and makes the references point there.
-    pub(super) fn copy_out(
-        &mut self,
-        rows: &mut [RowRef],
-        side: &Side,
-        schema: &SchemaRef,
-    ) -> Result<()> {
+    /// Copies the given rows into one batch of their own.
+    pub(super) fn copy_out(&self, rows: &[RowRef], schema: &SchemaRef) -> Result<RecordBatch> {
         let present = rows.iter().copied().filter(|row| !row.is_none()).collect::<Vec<_>>();
         let columns = (0..schema.fields().len()).collect::<Vec<_>>();
         let gathered = self.gather(&present, &columns, schema)?;
         let options = RecordBatchOptions::new().with_row_count(Some(present.len()));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(schema), gathered, &options)?;
-        let points = side.points(&batch)?;
-        let number = self.push(batch, points);
-        let present = rows.iter_mut().filter(|row| !row.is_none());
-        for (place, row) in present.enumerate() {
-            *row = RowRef { batch: number, row: place as u32 };
+        Ok(RecordBatch::try_new_with_options(Arc::clone(schema), gathered, &options)?)
+    }
+
+    /// Drops the batch that came last.
+    pub(super) fn forget_last(&mut self) {
+        if let Some(Some(held)) = self.batches.pop_back() {
+            self.bytes -= held.bytes;
+            self.rows -= held.batch.num_rows();
         }
-        Ok(())
     }
 
     /// The values of some columns in the given rows.
@@ -175,6 +175,14 @@ impl History {
             Ok(interleave(&arrays, &indices)?)
         };
         columns.iter().map(column).collect()
+    }
+}
+
+/// Makes rows point to their copies in the batch that was copied out of theirs.
+pub(super) fn point_to_copies<'a>(rows: impl Iterator<Item = &'a mut RowRef>, batch: u32) {
+    let present = rows.filter(|row| !row.is_none());
+    for (row, place) in present.zip(0..) {
+        *row = RowRef { batch, row: place };
     }
 }
 

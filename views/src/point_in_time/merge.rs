@@ -16,33 +16,15 @@ use datafusion::error::Result;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_plan::metrics::BaselineMetrics;
-use futures::StreamExt;
+use futures::stream::BoxStream;
+use futures::{StreamExt, stream};
 
-use super::columns::{Points, Side};
-use super::gather::{History, OutputColumns, RowRef, slice_bytes};
+use super::columns::Points;
+use super::gather::{History, RowRef, point_to_copies, slice_bytes};
+use super::plan::{HELD_BYTES_MAX, HELD_ROWS_RATIO, Plan, reaches};
 use super::ties::Ties;
 
-/// Pending right rows are copied out when the batches that hold them pass this size.
-const HELD_BYTES_MAX: usize = 16 << 20;
-
-/// Candidates are copied out of their batches when these hold this many times more rows.
-const COPIED_ROWS_RATIO: usize = 8;
-
-/// What both ways of joining need to know.
-pub(super) struct Plan {
-    pub(super) left: Side,
-    pub(super) right: Side,
-    pub(super) strict: bool,
-    pub(super) age_max: Option<i64>,
-    /// Per cut, whether equal values fail it.
-    pub(super) cuts_strict: Vec<bool>,
-    pub(super) cut_follows_time: bool,
-    pub(super) tie_columns: Vec<usize>,
-    pub(super) output: OutputColumns,
-    pub(super) batch_rows_max: usize,
-}
-
-/// A running merge; [`Merge::next`] yields the joined batches.
+/// A running merge.
 pub(super) struct Merge {
     plan: Plan,
     left: SendableRecordBatchStream,
@@ -65,8 +47,14 @@ impl Merge {
         Self { plan, left, right, rest_of_left: None, matcher, reservation, metrics }
     }
 
+    /// The joined batches.
+    pub(super) fn stream(self) -> BoxStream<'static, Result<RecordBatch>> {
+        let next = async |mut merge: Self| Ok(merge.next().await?.map(|batch| (batch, merge)));
+        stream::try_unfold(self, next).boxed()
+    }
+
     /// The next joined batch.
-    pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>> {
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
         let Some(left) = self.next_left().await? else { return Ok(None) };
         let compute = self.metrics.elapsed_compute().clone();
         let timer = compute.timer();
@@ -127,7 +115,12 @@ impl Merge {
         }
         let copied = parts.iter().flatten().map(|array| array.get_array_memory_size());
         let bytes = slice_bytes(left) + copied.sum::<usize>() + self.matcher.history.bytes();
-        self.reservation.try_resize(bytes)
+        // Sorts below leave nothing free, and a few batches are what any operator works on.
+        match bytes <= HELD_BYTES_MAX {
+            true => self.reservation.resize(bytes),
+            false => self.reservation.try_resize(bytes)?,
+        }
+        Ok(())
     }
 }
 
@@ -141,7 +134,7 @@ enum Progress {
 
 /// The part of a merge that waits for nothing.
 struct Matcher {
-    history: History,
+    history: History<Points>,
     /// The right batch that is being read, and the next row there.
     right: Option<(u32, usize)>,
     right_ended: bool,
@@ -173,7 +166,8 @@ impl Matcher {
         match batch {
             Some(batch) => {
                 let points = plan.right.points(&batch)?;
-                self.right = Some((self.history.push(batch, points), 0));
+                let bytes = points.bytes();
+                self.right = Some((self.history.push(batch, points, bytes), 0));
             }
             None => (self.right, self.right_ended) = (None, true),
         }
@@ -211,7 +205,10 @@ impl Matcher {
                     // No left row has this key, or none that is still to come.
                     Ordering::Less => {}
                     Ordering::Equal
-                        if reaches(right.times.compare(row, &left.times, position), plan.strict) =>
+                        if reaches(
+                            right.times.compare(row, &left.times, position),
+                            plan.strict,
+                        ) =>
                     {
                         let newer = RowRef { batch: number, row: row as u32 };
                         self.candidates.offer(&self.history, &mut self.ties, newer)?;
@@ -249,21 +246,15 @@ impl Matcher {
         let mut candidates = self.candidates.rows();
         self.history.sweep(candidates.iter().copied().chain(current));
         let reading = current.map_or(0, |row| self.history.held(row.batch).batch.num_rows());
-        if self.history.rows() - reading > COPIED_ROWS_RATIO * candidates.len() {
-            self.history.copy_out(&mut candidates, &plan.right, &plan.output.right_schema)?;
+        if self.history.rows() - reading > HELD_ROWS_RATIO * candidates.len() {
+            let copies = self.history.copy_out(&candidates, &plan.output.right_schema)?;
+            let points = plan.right.points(&copies)?;
+            let bytes = points.bytes();
+            point_to_copies(candidates.iter_mut(), self.history.push(copies, points, bytes));
             self.history.sweep(candidates.iter().copied().chain(current));
             self.candidates.replace(&candidates);
         }
         Ok(())
-    }
-}
-
-/// Whether a right time stands before a left one as the condition asks.
-#[inline]
-pub(super) fn reaches(right_to_left: Ordering, strict: bool) -> bool {
-    match strict {
-        true => right_to_left.is_lt(),
-        false => right_to_left.is_le(),
     }
 }
 
@@ -299,12 +290,7 @@ impl Candidates {
     }
 
     /// Adds a row that is not older than those added before, unless these have another key.
-    fn offer(
-        &mut self,
-        history: &History,
-        ties: &mut Ties,
-        row: RowRef,
-    ) -> Result<()> {
+    fn offer(&mut self, history: &History<Points>, ties: &mut Ties, row: RowRef) -> Result<()> {
         match self {
             Self::Newest(newest) => {
                 if newest.is_none()
@@ -332,7 +318,13 @@ impl Candidates {
     }
 
     /// The best row for a left row.
-    fn find(&mut self, plan: &Plan, history: &History, left: &Points, position: usize) -> RowRef {
+    fn find(
+        &mut self,
+        plan: &Plan,
+        history: &History<Points>,
+        left: &Points,
+        position: usize,
+    ) -> RowRef {
         let best = match self {
             Self::Newest(newest) => *newest,
             Self::Known(rows) => {
@@ -343,7 +335,7 @@ impl Candidates {
                     _ => rows.iter().rposition(known),
                 };
                 if let Some(place) = place
-                    && plan.cut_follows_time
+                    && plan.cuts_follow_time
                     && same_key(history, rows[place], left, position)
                 {
                     // Later left rows of the key find this row too, or a newer one.
@@ -365,13 +357,13 @@ impl Candidates {
     }
 }
 
-fn same_key(history: &History, row: RowRef, left: &Points, position: usize) -> bool {
+fn same_key(history: &History<Points>, row: RowRef, left: &Points, position: usize) -> bool {
     let right = &history.held(row.batch).points;
     right.keys.compare(row.row as usize, &left.keys, position).is_eq()
 }
 
 /// How the keys and the times of two right rows stand to each other.
-fn place(history: &History, a: RowRef, b: RowRef) -> (Ordering, Ordering) {
+fn place(history: &History<Points>, a: RowRef, b: RowRef) -> (Ordering, Ordering) {
     let (of_a, of_b) = (&history.held(a.batch).points, &history.held(b.batch).points);
     let (a, b) = (a.row as usize, b.row as usize);
     (of_a.keys.compare(a, &of_b.keys, b), of_a.times.compare(a, &of_b.times, b))
@@ -380,14 +372,15 @@ fn place(history: &History, a: RowRef, b: RowRef) -> (Ordering, Ordering) {
 /// Where a row belongs among the candidates of its key, which differ from it in ties only.
 fn insertion_point(
     rows: &VecDeque<RowRef>,
-    history: &History,
+    history: &History<Points>,
     ties: &mut Ties,
     row: RowRef,
 ) -> Result<usize> {
     let mut at = rows.len();
     while at > 0 {
         let previous = rows[at - 1];
-        if place(history, previous, row).1.is_ne() || ties.compare(history, previous, row)?.is_le() {
+        if place(history, previous, row).1.is_ne() || ties.compare(history, previous, row)?.is_le()
+        {
             break;
         }
         at -= 1;
@@ -396,13 +389,20 @@ fn insertion_point(
 }
 
 /// Whether a newer row satisfies every cut that an older one satisfies.
-fn outlasts(history: &History, newer: RowRef, older: RowRef) -> bool {
-    let (of_newer, of_older) = (&history.held(newer.batch).points, &history.held(older.batch).points);
+fn outlasts(history: &History<Points>, newer: RowRef, older: RowRef) -> bool {
+    let (of_newer, of_older) =
+        (&history.held(newer.batch).points, &history.held(older.batch).points);
     let mut cuts = of_newer.cuts.iter().zip(&of_older.cuts);
     cuts.all(|(a, b)| a.compare(newer.row as usize, b, older.row as usize).is_le())
 }
 
-fn satisfies_cuts(plan: &Plan, history: &History, row: RowRef, left: &Points, position: usize) -> bool {
+fn satisfies_cuts(
+    plan: &Plan,
+    history: &History<Points>,
+    row: RowRef,
+    left: &Points,
+    position: usize,
+) -> bool {
     let right = &history.held(row.batch).points;
     let cuts = right.cuts.iter().zip(&left.cuts).zip(&plan.cuts_strict);
     let mut satisfied = cuts.map(|((right, left), strict)| {

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Schema, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
+use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::PhysicalExprRef;
 
 use super::columns::{Encoding, Side, native};
 use super::condition::MatchOperator;
+use super::types::sql_text;
 use crate::Error;
 
 /// `left operator right` over physical expressions of one type.
@@ -60,15 +62,17 @@ impl PhysicalCondition {
     }
 
     /// Whether, among left rows of one key in the order of their times, a right row that satisfies
-    /// the only cut keeps satisfying it.
-    pub(super) fn cut_follows_time(&self) -> bool {
-        match self.cuts.as_slice() {
-            [cut] => {
-                cut.left.as_ref() == self.time.left.as_ref()
-                    && cut.operator.forward() == self.time.operator.forward()
-            }
-            _ => false,
-        }
+    /// the cuts keeps satisfying them.
+    pub(super) fn cuts_follow_time(&self) -> bool {
+        self.cuts.iter().all(|cut| {
+            cut.left.as_ref() == self.time.left.as_ref()
+                && cut.operator.forward() == self.time.operator.forward()
+        })
+    }
+
+    /// Whether left rows can be looked up by time.
+    pub(super) fn can_look_up(&self, left: &Schema) -> Result<bool> {
+        Ok(native(&self.time.left.data_type(left)?) && self.cuts_follow_time())
     }
 }
 
@@ -92,7 +96,10 @@ impl fmt::Display for PhysicalCondition {
 
 /// The longest age in the unit of a time's type, inclusive.
 pub(super) fn age_max(limit: &ScalarValue, strict: bool, time: &DataType) -> Result<i64> {
-    let refuse = |reason| Err(Error::AsOfTolerance { limit: limit.to_string(), reason }.into());
+    let refuse = |reason| {
+        let limit = sql_text(&Expr::Literal(limit.clone(), None));
+        Err(Error::AsOfTolerance { limit, reason }.into())
+    };
     if !native(time) {
         return refuse("ages are measured between dates, timestamps and integers only");
     }

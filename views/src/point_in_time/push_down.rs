@@ -13,13 +13,24 @@ use datafusion::error::Result;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{Expr, Extension, Filter, LogicalPlan};
 use datafusion::optimizer::optimizer::ApplyOrder;
+use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 use super::node::AsOfJoinNode;
 
-/// An optimizer rule; to be added after the engine's own, which then move the filter further.
+/// An optimizer rule, to be added with [`PushDownToLeft::insert_into`].
 #[derive(Debug, Default)]
 pub struct PushDownToLeft;
+
+impl PushDownToLeft {
+    /// Adds the rule right after the engine's `push_down_filter`. That one brings filters down to
+    /// a join, and in its next round takes them on below it; rules after it put projections
+    /// between a filter and a join.
+    pub fn insert_into(rules: &mut Vec<Arc<dyn OptimizerRule + Send + Sync>>) {
+        let before = rules.iter().position(|rule| rule.name() == PushDownFilter::new().name());
+        rules.insert(before.map_or(rules.len(), |place| place + 1), Arc::new(Self));
+    }
+}
 
 impl OptimizerRule for PushDownToLeft {
     fn name(&self) -> &str {
@@ -74,8 +85,7 @@ fn reads_left_only(conjunct: &Expr, join: &AsOfJoinNode) -> bool {
 
 /// A subquery may read right columns that `column_refs` does not see.
 fn contains_subquery(expression: &Expr) -> bool {
-    let subquery = |e: &Expr| {
-        Ok(matches!(e, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_)))
-    };
+    let subquery =
+        |e: &Expr| Ok(matches!(e, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_)));
     expression.exists(subquery).unwrap_or(true)
 }

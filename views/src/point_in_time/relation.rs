@@ -41,7 +41,10 @@ impl RelationPlanner for AsOfRelationPlanner {
     }
 }
 
-fn plan_join(item: TableWithJoins, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
+fn plan_join(
+    item: TableWithJoins,
+    context: &mut dyn RelationPlannerContext,
+) -> Result<LogicalPlan> {
     let TableWithJoins { relation, mut joins } = item;
     let Some(Join {
         relation: joined,
@@ -94,10 +97,7 @@ fn plan_condition(
     reader.read(matching, keys)
 }
 
-fn using_names(
-    names: &[ObjectName],
-    context: &dyn RelationPlannerContext,
-) -> Result<Vec<String>> {
+fn using_names(names: &[ObjectName], context: &dyn RelationPlannerContext) -> Result<Vec<String>> {
     let plain = |name: &ObjectName| match name.0.as_slice() {
         [part] => part.as_ident().cloned(),
         _ => None,

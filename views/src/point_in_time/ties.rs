@@ -34,7 +34,12 @@ impl Ties {
         self.comparators.clear();
     }
 
-    pub(super) fn compare(&mut self, history: &History, a: RowRef, b: RowRef) -> Result<Ordering> {
+    pub(super) fn compare<P>(
+        &mut self,
+        history: &History<P>,
+        a: RowRef,
+        b: RowRef,
+    ) -> Result<Ordering> {
         if self.columns.is_empty() {
             return Ok(Ordering::Equal);
         }
@@ -51,7 +56,11 @@ impl Ties {
         Ok(decisions.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal))
     }
 
-    fn comparators_of(&self, history: &History, pair: (u32, u32)) -> Result<Vec<DynComparator>> {
+    fn comparators_of<P>(
+        &self,
+        history: &History<P>,
+        pair: (u32, u32),
+    ) -> Result<Vec<DynComparator>> {
         let (a, b) = (&history.held(pair.0).batch, &history.held(pair.1).batch);
         let options = SortOptions { descending: false, nulls_first: true };
         let compare = |&index: &usize| {

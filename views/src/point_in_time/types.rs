@@ -9,6 +9,7 @@ use datafusion::common::DFSchema;
 use datafusion::error::Result;
 use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
 use datafusion::logical_expr::{Expr, ExprSchemable};
+use datafusion::sql::unparser::Unparser;
 
 use crate::Error;
 
@@ -46,9 +47,9 @@ fn cast_both(
 ) -> Result<Pair> {
     let Some(common) = common else {
         return Err(Error::AsOfTypes {
-            left: pair.0.to_string(),
+            left: sql_text(&pair.0),
             left_type: type_name(types.0),
-            right: pair.1.to_string(),
+            right: sql_text(&pair.1),
             right_type: type_name(types.1),
             hint: hint(types.0, types.1),
         }
@@ -62,7 +63,9 @@ fn hint(left: &DataType, right: &DataType) -> &'static str {
         (Family::Temporal, Family::Temporal) => {
             "Cast one side, for example with AT TIME ZONE 'UTC'."
         }
-        (Family::Text, Family::Text) => "ASOF JOIN orders dates, timestamps and numbers: cast both.",
+        (Family::Text, Family::Text) => {
+            "ASOF JOIN orders dates, timestamps and numbers: cast both."
+        }
         _ => "Cast one side to the type of the other.",
     }
 }
@@ -115,6 +118,14 @@ fn finer(a: TimeUnit, b: TimeUnit) -> TimeUnit {
         (Microsecond, _) | (_, Microsecond) => Microsecond,
         (Millisecond, _) | (_, Millisecond) => Millisecond,
         (Second, Second) => Second,
+    }
+}
+
+/// An expression as the author of a statement would write it.
+pub(super) fn sql_text(expression: &Expr) -> String {
+    match Unparser::default().with_pretty(true).expr_to_sql(expression) {
+        Ok(sql) => sql.to_string(),
+        Err(_) => expression.to_string(),
     }
 }
 
