@@ -2,6 +2,8 @@
 //!
 //! Never: a cause that nobody could act on differently gets a variant of its own.
 
+use std::io::{self, ErrorKind};
+
 use datafusion::error::DataFusionError;
 use uuid::Uuid;
 
@@ -179,6 +181,21 @@ impl Error {
     ) -> impl FnOnce(object_store::Error) -> Self {
         let path = path.to_string();
         move |source| Self::Store { action, path, source }
+    }
+
+    /// Whether a disk is full beneath it all.
+    #[must_use]
+    pub fn is_storage_full(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<io::Error>()
+                && matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+            {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
     }
 
     /// Whether the same call may succeed when it is made again.

@@ -21,7 +21,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload}
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::stores::Location;
+use crate::stores::{Location, NotWritten};
 
 pub(crate) use action::{Action, CommitInfo, Format, Metadata, Protocol, Remove, Transaction};
 pub use action::{Add, CommitRecord};
@@ -149,7 +149,10 @@ impl Log {
 }
 
 /// Failures that asking again does not mend, and that say for certain that nothing happened.
-const fn is_final(error: &object_store::Error) -> bool {
+fn is_final(error: &object_store::Error) -> bool {
+    if let object_store::Error::Generic { source, .. } = error {
+        return source.is::<NotWritten>();
+    }
     matches!(
         error,
         object_store::Error::PermissionDenied { .. }

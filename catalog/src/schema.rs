@@ -54,6 +54,9 @@ impl TableSpec {
     /// Refuses what a Delta table cannot be.
     pub(crate) fn check(&self) -> Result<()> {
         let unsupported = |what: String| Err(Error::Unsupported { what });
+        if self.schema.fields().is_empty() {
+            return unsupported("a table needs a column".to_owned());
+        }
         let mut names = std::collections::HashSet::new();
         for field in self.schema.fields() {
             if !names.insert(field.name().to_lowercase()) {

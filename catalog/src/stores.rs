@@ -19,6 +19,7 @@ use url::{Position, Url};
 
 use crate::error::{Error, Result};
 use durable::DurableStore;
+pub(crate) use durable::NotWritten;
 
 const LOCAL: &str = "file:///";
 
@@ -62,8 +63,8 @@ impl fmt::Display for Location {
 /// The object stores that this process may reach.
 #[derive(Debug)]
 pub struct Stores {
-    /// The warehouse first, then the declared locations.
-    declared: Vec<Declared>,
+    warehouse: Declared,
+    locations: Vec<Declared>,
 }
 
 #[derive(Debug)]
@@ -88,51 +89,42 @@ impl Stores {
     /// The stores of `warehouse` (a path, `file://`, `s3://`, `gs://`, `az://` or `memory://`) and
     /// of the declared locations. A warehouse on the local disk is created.
     pub fn new(warehouse: &str, options: StoreOptions) -> Result<Self> {
-        let mut spelled = Vec::new();
-        let mut remote: Vec<(ObjectStoreUrl, Arc<dyn ObjectStore>)> = Vec::new();
-        let mut places = Vec::new();
-        for (index, text) in std::iter::once(warehouse)
-            .chain(options.locations.iter().map(String::as_str))
-            .enumerate()
-        {
-            match address(text)? {
-                Address::Local(path) => {
-                    if index == 0 {
-                        fs::create_dir_all(&path).map_err(|error| malformed(text, &error))?;
-                    }
-                    let canonical =
-                        fs::canonicalize(&path).map_err(|error| malformed(text, &error))?;
-                    spelled.push(canonical.clone());
-                    places.push((text, Place::Local { canonical, spelled: path }));
-                }
-                Address::Remote { url, path, full } => {
-                    if !remote.iter().any(|(known, _)| *known == url) {
-                        remote.push((url.clone(), remote_store(text, &full, &options.options)?));
-                    }
-                    places.push((text, Place::Remote { url, path }));
-                }
-            }
+        let StoreOptions { locations, options } = options;
+        if let Address::Local(path) = address(warehouse)? {
+            fs::create_dir_all(&path).map_err(|error| malformed(warehouse, &error))?;
         }
-        let local: Arc<dyn ObjectStore> = Arc::new(DurableStore::new(spelled));
-        let declared = places
-            .into_iter()
-            .map(|(text, place)| place.declare(text, &local, &remote))
-            .collect::<Result<_>>()?;
-        Ok(Self { declared })
+        let mut opened = Opened::default();
+        let place = opened.place(warehouse, &options)?;
+        let places = locations
+            .iter()
+            .map(|text| Ok((text, opened.place(text, &options)?)))
+            .collect::<Result<Vec<_>>>()?;
+        let local: Arc<dyn ObjectStore> = Arc::new(DurableStore::new(opened.roots));
+        let declare = |text: &str, place: Place| place.declare(text, &local, &opened.remote);
+        Ok(Self {
+            warehouse: declare(warehouse, place)?,
+            locations: places
+                .into_iter()
+                .map(|(text, place)| declare(text, place))
+                .collect::<Result<_>>()?,
+        })
     }
 
     /// A warehouse at the root of `store`, known to DataFusion as `url` (scheme and authority).
     pub fn from_store(url: &str, store: Arc<dyn ObjectStore>) -> Result<Self> {
         let url = ObjectStoreUrl::parse(url).map_err(|error| malformed(url, &error))?;
         let location = Location { store, url, path: Path::default() };
-        Ok(Self { declared: vec![Declared { location, spelled: None }] })
+        Ok(Self { warehouse: Declared { location, spelled: None }, locations: Vec::new() })
     }
 
     /// The warehouse.
     #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "both constructors put the warehouse first")]
-    pub fn warehouse(&self) -> &Location {
-        &self.declared.first().expect("the warehouse is always declared").location
+    pub const fn warehouse(&self) -> &Location {
+        &self.warehouse.location
+    }
+
+    fn declared(&self) -> impl Iterator<Item = &Declared> {
+        std::iter::once(&self.warehouse).chain(&self.locations)
     }
 
     /// The place of a URL or of an absolute path of the local disk; refuses what is not declared.
@@ -140,14 +132,12 @@ impl Stores {
         let refused = || Error::LocationRefused { location: url_or_path.to_owned() };
         match address(url_or_path)? {
             Address::Local(path) => self
-                .declared
-                .iter()
+                .declared()
                 .filter(|declared| declared.location.url.as_str() == LOCAL)
                 .find_map(|declared| declared.local(&path))
                 .ok_or_else(refused),
             Address::Remote { url, path, .. } => self
-                .declared
-                .iter()
+                .declared()
                 .map(|declared| &declared.location)
                 .find(|location| location.url == url && path.prefix_matches(&location.path))
                 .map(|location| Location { path, ..location.clone() })
@@ -165,7 +155,7 @@ impl Stores {
         if let Ok(local) = Url::parse(LOCAL) {
             env.register_object_store(&local, Arc::new(DurableStore::new(Vec::new())));
         }
-        for Declared { location, .. } in &self.declared {
+        for Declared { location, .. } in self.declared() {
             env.register_object_store(location.url.as_ref(), Arc::clone(&location.store));
         }
     }
@@ -182,6 +172,32 @@ impl Declared {
             .or_else(|| path.strip_prefix(self.spelled.as_ref()?).ok())?;
         let path = local_path(&canonical.join(below)).ok()?;
         Some(Location { path, ..self.location.clone() })
+    }
+}
+
+/// Stores as they are opened, one for each bucket, and one for all of the local disk.
+#[derive(Default)]
+struct Opened {
+    roots: Vec<PathBuf>,
+    remote: Vec<(ObjectStoreUrl, Arc<dyn ObjectStore>)>,
+}
+
+impl Opened {
+    fn place(&mut self, text: &str, options: &BTreeMap<String, String>) -> Result<Place> {
+        match address(text)? {
+            Address::Local(spelled) => {
+                let canonical =
+                    fs::canonicalize(&spelled).map_err(|error| malformed(text, &error))?;
+                self.roots.push(canonical.clone());
+                Ok(Place::Local { canonical, spelled })
+            }
+            Address::Remote { url, path, full } => {
+                if !self.remote.iter().any(|(known, _)| *known == url) {
+                    self.remote.push((url.clone(), remote_store(text, &full, options)?));
+                }
+                Ok(Place::Remote { url, path })
+            }
+        }
     }
 }
 

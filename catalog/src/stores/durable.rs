@@ -135,26 +135,33 @@ impl Shared {
     }
 
     fn put(&self, path: &FsPath, payload: &PutPayload, mode: &PutMode) -> Result<PutResult> {
-        let write = || -> io::Result<()> {
-            let (mut file, temporary) = self.create_temporary(path)?;
-            let written = payload
-                .iter()
-                .try_for_each(|part| file.write_all(part))
-                .and_then(|()| file.sync_data())
-                .and_then(|()| publish(&temporary, path, matches!(mode, PutMode::Create)));
-            if written.is_err() {
-                // Hidden and harmless if this fails, too.
-                let _ = fs::remove_file(&temporary);
-            }
-            written
-        };
-        match write() {
+        let temporary = self.stage(path, payload).map_err(|error| not_written(path, error))?;
+        let published = publish(&temporary, path, matches!(mode, PutMode::Create));
+        if published.is_err() {
+            // Hidden and harmless if this fails, too.
+            let _ = fs::remove_file(&temporary);
+        }
+        match published {
             Ok(()) => Ok(PutResult { e_tag: None, version: None }),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 Err(Error::AlreadyExists { path: path.display().to_string(), source: error.into() })
             }
             Err(error) => Err(failed(path, error)),
         }
+    }
+
+    /// Writes and syncs an object under a temporary name.
+    fn stage(&self, path: &FsPath, payload: &PutPayload) -> io::Result<PathBuf> {
+        let (mut file, temporary) = self.create_temporary(path)?;
+        let written = payload
+            .iter()
+            .try_for_each(|part| file.write_all(part))
+            .and_then(|()| file.sync_data());
+        if let Err(error) = written {
+            let _ = fs::remove_file(&temporary);
+            return Err(error);
+        }
+        Ok(temporary)
     }
 }
 
@@ -192,6 +199,21 @@ fn refused(path: &FsPath) -> Error {
     Error::PermissionDenied {
         path: path.display().to_string(),
         source: "outside the declared locations".into(),
+    }
+}
+
+/// A failure before the object got its name: it is certain that nothing can be seen of it.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing was written")]
+pub(crate) struct NotWritten {
+    #[source]
+    cause: io::Error,
+}
+
+fn not_written(path: &FsPath, cause: io::Error) -> Error {
+    match cause.kind() {
+        ErrorKind::PermissionDenied => failed(path, cause),
+        _ => Error::Generic { store: STORE, source: NotWritten { cause }.into() },
     }
 }
 

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -22,6 +23,9 @@ use crate::schema::{TableSpec, check_writable, protocol_of, protocol_union, to_d
 
 const ENGINE: &str = concat!("Tarn/", env!("CARGO_PKG_VERSION"));
 const MICROS_PER_MILLI: i64 = 1000;
+/// How often an entry may be called taken without being there.
+const DENIED_MAX: u32 = 5;
+const DENIED_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a commit does to a table.
 #[derive(Debug, Clone)]
@@ -106,6 +110,7 @@ impl LakeTable {
     ) -> Result<Arc<TableSnapshot>> {
         let _turn = self.turn.lock().await;
         let mut head = self.current();
+        let mut denied = 0;
         loop {
             if self.version_of(commit.operation_id).is_some() {
                 return Ok(self.current());
@@ -122,13 +127,26 @@ impl LakeTable {
                     self.checkpoint_if_due(&next);
                     return Ok(next);
                 }
-                Put::Taken => head = self.missed(&head, commit.operation_id).await?,
+                Put::Taken => match self.missed(&head, commit.operation_id).await? {
+                    Some(newest) => head = newest,
+                    // Some stores call an entry taken that is still being put, perhaps by this very
+                    // operation. Nothing else may be tried before that is settled.
+                    None if denied < DENIED_MAX => {
+                        denied += 1;
+                        tokio::time::sleep(DENIED_PAUSE * denied).await;
+                    }
+                    None => return Err(self.outcome_unknown(commit.operation_id, version)),
+                },
             }
         }
     }
 
-    /// Reads the entries after `head`, of which there is at least one.
-    async fn missed(&self, head: &TableSnapshot, operation: Uuid) -> Result<Arc<TableSnapshot>> {
+    /// Reads the entries after `head`, if there are any.
+    async fn missed(
+        &self,
+        head: &TableSnapshot,
+        operation: Uuid,
+    ) -> Result<Option<Arc<TableSnapshot>>> {
         let mut newest: Option<Arc<TableSnapshot>> = None;
         loop {
             let version = newest.as_deref().unwrap_or(head).version + 1;
@@ -136,12 +154,7 @@ impl LakeTable {
                 Ok(Some(entry)) => {
                     newest = Some(self.advance(newest.as_deref().unwrap_or(head), entry)?);
                 }
-                Ok(None) => {
-                    return newest.ok_or_else(|| Error::Corrupt {
-                        path: self.object.clone(),
-                        reason: format!("log entry {version} is neither there nor free"),
-                    });
-                }
+                Ok(None) => return Ok(newest),
                 // The entry may be this very operation, landed without an answer.
                 Err(Error::Store { source, .. }) => {
                     let object = self.object.clone();
@@ -150,6 +163,14 @@ impl LakeTable {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    fn outcome_unknown(&self, operation_id: Uuid, version: i64) -> Error {
+        let source = object_store::Error::Generic {
+            store: "log",
+            source: format!("version {version} is neither there nor free").into(),
+        };
+        Error::OutcomeUnknown { object: self.object.clone(), operation_id, source }
     }
 
     /// The actions of a commit on top of `head`.

@@ -198,6 +198,7 @@ impl<'a> Files<'a> {
                 &self.table.location,
                 Arc::clone(&self.file_schema),
                 &self.nan_columns,
+                self.table.clock.now_micros(),
             )
             .map_err(self.table.rows_error())?;
             self.open.insert(partition.clone(), writer);

@@ -155,6 +155,27 @@ async fn append_only_tables_keep_their_rows() {
     assert!(matches!(refused, Err(Error::Unsupported { .. })), "{refused:?}");
 }
 
+#[tokio::test]
+async fn the_thousandth_commit_costs_what_the_first_did() {
+    let (long, mut long_times) = (table().await, Vec::new());
+    for id in 0..1_000 {
+        append(&long, id..id + 1).await.unwrap();
+    }
+    // Turn by turn with a young table, so that a busy machine slows both.
+    let (young, mut young_times) = (table().await, Vec::new());
+    for id in 1_000..1_100 {
+        for (table, times) in [(&long, &mut long_times), (&young, &mut young_times)] {
+            let start = std::time::Instant::now();
+            append(table, id..id + 1).await.unwrap();
+            times.push(start.elapsed());
+        }
+    }
+    long_times.sort();
+    young_times.sort();
+    let (long, young) = (long_times[50], young_times[50]);
+    assert!(long < young * 3 / 2, "{long:?} after 1,000 commits, {young:?} after none");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_background_writes_checkpoints_and_nobody_notices() {
     let store = memory();

@@ -361,3 +361,58 @@ async fn protocol_asks_for_no_more_than_the_table_uses() {
     let features = Some(vec!["timestampNtz".to_owned(), "checkConstraints".to_owned()]);
     assert_eq!(protocol(TableSpec { schema, ..checked }).await, (3, 7, features));
 }
+
+#[tokio::test]
+async fn tables_of_delta_rs_are_read_and_written() {
+    use deltalake_core::DeltaTable;
+    use deltalake_core::protocol::SaveMode;
+    let store = memory();
+    let url = Url::parse("memory:///t/").unwrap();
+    let builder = DeltaTableBuilder::from_url(url.clone()).unwrap();
+    let mut theirs: DeltaTable =
+        builder.with_storage_backend(Arc::clone(&store), url).build().unwrap();
+    for _ in 0..3 {
+        theirs = theirs
+            .write(vec![every_type()])
+            .with_save_mode(SaveMode::Append)
+            .with_partition_columns(["day"])
+            .await
+            .unwrap();
+    }
+    deltalake_core::checkpoints::create_checkpoint(&theirs, None).await.unwrap();
+    theirs = theirs.write(vec![every_type()]).with_save_mode(SaveMode::Append).await.unwrap();
+    let ours = LakeTable::open(place(&store), clock()).await.unwrap();
+    assert_eq!(Some(ours.current().version), theirs.version().map(|version| version as i64));
+    let all = vec![every_type(), every_type(), every_type(), every_type()];
+    let sql = "SELECT * FROM t ORDER BY key";
+    let all = arrow::compute::concat_batches(&every_type().schema(), &all).unwrap();
+    let sorted = arrow::compute::sort_to_indices(all.column(0), None, None).unwrap();
+    let all = arrow::compute::take_record_batch(&all, &sorted).unwrap();
+    assert_eq!(told(&query(&ours, ours.current(), sql).await), told(std::slice::from_ref(&all)));
+    let base = ours.current();
+    let adds = ours.write_files(&base, streamed(vec![every_type()])).await.unwrap();
+    let newest = ours.commit(&base, Commit::append(adds)).await.unwrap();
+    let (ours, theirs) = (query(&ours, newest, sql).await, read_by_delta_rs(&store, sql).await);
+    assert_eq!(told(&ours), told(&theirs));
+    assert_eq!(ours.iter().map(RecordBatch::num_rows).sum::<usize>(), 20);
+}
+
+#[tokio::test]
+async fn a_change_by_delta_rs_meets_our_commit() {
+    let store = memory();
+    let table = LakeTable::create(place(&store), TableSpec::new(schema()), clock()).await.unwrap();
+    let base = append(&table, 0..4).await.unwrap();
+    let url = Url::parse("memory:///t/").unwrap();
+    let builder = DeltaTableBuilder::from_url(url.clone()).unwrap();
+    let theirs = builder.with_storage_backend(Arc::clone(&store), url).load().await.unwrap();
+    theirs.delete().with_predicate("id = 2").await.unwrap();
+    let rewrite = Commit {
+        removes: base.files().map(|file| file.path().to_owned()).collect(),
+        ..Commit::new("DELETE", CommitKind::Rewrite { read_all: false })
+    };
+    let late = table.commit(&base, rewrite).await;
+    assert!(matches!(late, Err(Error::Conflict { .. })), "{late:?}");
+    let adds = table.write_files(&base, streamed(vec![batch(4..5)])).await.unwrap();
+    let newest = table.commit(&base, Commit::append(adds)).await.unwrap();
+    assert_eq!(ids(&table, newest).await, [0, 1, 3, 4]);
+}

@@ -12,7 +12,7 @@ use parquet::arrow::async_writer::AsyncArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::stores::Location;
 use crate::table::statistics::collect;
@@ -41,8 +41,10 @@ impl DataFileWriter {
         table: &Location,
         schema: SchemaRef,
         without_statistics: &BTreeSet<usize>,
+        now_micros: i64,
     ) -> Result<Self> {
-        let name = format!("part-{}.zstd.parquet", Uuid::new_v4());
+        // Names sort by time, so that files are listed, and scanned, in the order of their commits.
+        let name = format!("part-{}.zstd.parquet", time_ordered(now_micros));
         let path = table.path.clone().join(name.as_str());
         let upload = BufWriter::with_capacity(Arc::clone(&table.store), path, PART_BYTES);
         let options = ArrowWriterOptions::new()
@@ -79,6 +81,12 @@ impl DataFileWriter {
             statistics: collect(&metadata, schema, statistics_columns),
         })
     }
+}
+
+fn time_ordered(now_micros: i64) -> Uuid {
+    let seconds = u64::try_from(now_micros.div_euclid(1_000_000)).unwrap_or(0);
+    let nanos = u32::try_from(now_micros.rem_euclid(1_000_000) * 1_000).unwrap_or(0);
+    Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, nanos))
 }
 
 fn properties(schema: &SchemaRef, without: &BTreeSet<usize>) -> Result<WriterProperties> {

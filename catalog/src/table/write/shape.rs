@@ -23,6 +23,9 @@ impl Shape {
         {
             return Err(mismatch(format!("it has no column \"{}\"", extra.name())));
         }
+        if input.fields().len() > schema.fields().len() {
+            return Err(mismatch("a column is given twice".to_owned()));
+        }
         let sources = schema
             .fields()
             .iter()
