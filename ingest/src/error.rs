@@ -37,7 +37,6 @@ pub enum Error {
     /// Field metadata names a type that this version does not know.
     #[error("type \"{0}\" is not known")]
     UnknownType(String),
-<<<<<<< HEAD
     /// A NULL where the column refuses it.
     #[error(
         "null value in column \"{column}\" of relation \"{table}\" violates not-null constraint"
@@ -65,7 +64,7 @@ pub enum Error {
         expected: usize,
         /// Columns of the rows.
         found: usize,
-=======
+    },
     /// No file has the name or matches the pattern.
     #[error("no file matches \"{pattern}\"")]
     FileMissing {
@@ -133,20 +132,16 @@ pub enum Error {
         file: String,
         /// The error.
         source: Box<Error>,
->>>>>>> ingest
     },
     /// The rows could not be produced.
     #[error("could not read the rows")]
     Rows(#[from] DataFusionError),
-<<<<<<< HEAD
     /// The table could not be written; shared by all statements of a group.
     #[error(transparent)]
     Catalog(Arc<catalog::Error>),
     /// The server stops; whether the commit landed is in the table's log.
     #[error("could not learn whether the rows were committed: the server is stopping")]
     WriterStopped,
-=======
->>>>>>> ingest
     /// The work on the rows ended before its time: the server is stopping, or a mistake of ours.
     #[error("could not finish reading the rows")]
     Interrupted,
@@ -163,14 +158,11 @@ impl Error {
             Self::Row(error) => error.reason().sqlstate(),
             Self::Option { sqlstate, .. } => sqlstate,
             Self::UnsupportedType(_) | Self::UnknownType(_) => "0A000",
-<<<<<<< HEAD
             Self::NotNull { .. } => "23502",
             Self::Check { .. } => "23514",
             // What lies below has SQLSTATEs of its own.
-            Self::Arrow(_) | Self::Rows(_) | Self::Catalog(_) | Self::Shape { .. } => "XX000",
+            Self::Catalog(_) | Self::Shape { .. } => "XX000",
             Self::WriterStopped => "57P01",
-            Self::Interrupted => "57014",
-=======
             Self::FileMissing { .. } => "58P01",
             Self::FileUnreachable { source, .. } if is_refusal(source) => "42501",
             Self::FileUnreachable { .. } | Self::FileUnwritable { .. } => "58030",
@@ -182,7 +174,6 @@ impl Error {
             Self::InFile { source, .. } => source.sqlstate(),
             Self::Interrupted => "57014",
             Self::Arrow(_) | Self::Rows(_) => "XX000",
->>>>>>> ingest
         }
     }
 
@@ -213,14 +204,11 @@ impl Error {
     }
 }
 
-<<<<<<< HEAD
-=======
 fn is_refusal(error: &object_store::Error) -> bool {
     use object_store::Error as E;
     matches!(error, E::PermissionDenied { .. } | E::Unauthenticated { .. })
 }
 
->>>>>>> ingest
 impl From<Error> for DataFusionError {
     fn from(error: Error) -> Self {
         Self::External(Box::new(error))

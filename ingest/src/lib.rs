@@ -18,8 +18,5 @@ mod writer;
 
 pub use dialect::{Dialect, DialectOptions};
 pub use error::{Error, Result};
-<<<<<<< HEAD
-pub use writer::{Appended, Check, Validation, Writer, Written};
-=======
 pub use origin::Origin;
->>>>>>> ingest
+pub use writer::{Appended, Check, Validation, Writer, Written};
