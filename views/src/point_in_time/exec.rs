@@ -18,8 +18,8 @@ use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::equivalence::{ProjectionMapping, join_equivalence_properties};
 use datafusion::physical_expr::{
-    Distribution, LexOrdering, OrderingRequirements, PhysicalExpr, PhysicalExprRef,
-    PhysicalSortExpr,
+    Distribution, EquivalenceProperties, LexOrdering, OrderingRequirements, PhysicalExpr,
+    PhysicalExprRef, PhysicalSortExpr,
 };
 use datafusion::physical_plan::execution_plan::{
     ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
@@ -179,7 +179,9 @@ fn properties(
     let joined = Arc::new(joined_schema(&left.schema(), &right.schema()));
     let equivalences = join_equivalence_properties(
         left.equivalence_properties().clone(),
-        right.equivalence_properties().clone(),
+        // What is equal, constant or in order on the right side is not so beside left rows that
+        // found nothing there, or in the order of left rows.
+        EquivalenceProperties::new(right.schema()),
         &JoinType::Left,
         Arc::clone(&joined),
         &[strategy == Strategy::Merge, false],
