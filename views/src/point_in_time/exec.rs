@@ -1,9 +1,10 @@
 //! The operator of a point-in-time join.
 //!
-//! Rows of equal keys meet in the same partition. There, both inputs are sorted by keys and time
-//! and merged in one pass.
+//! Rows of equal keys meet in the same partition. How they find each other there is a
+//! [`Strategy`]: by a merge of both sides, which the engine sorts below, or in memory.
 //!
-//! Never: holds a whole input. The sorts below it spill; the merge keeps a few batches.
+//! Never: needs more memory than it is given. Sorts spill; what is held in memory and grows too
+//! large is sorted and merged instead.
 
 use std::fmt;
 use std::sync::Arc;
