@@ -17,6 +17,7 @@ mod cast;
 mod categories;
 mod compare;
 mod compile;
+mod dense;
 mod linear;
 mod matmul;
 mod operator;

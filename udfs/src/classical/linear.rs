@@ -1,6 +1,6 @@
 //! `LinearRegressor` and `LinearClassifier`.
 
-use super::matmul::Dense;
+use super::dense::Dense;
 use super::operator::{Built, Operator, Site, first};
 use super::scores::{LabelTable, Labels, PostTransform, logistic};
 use crate::error::Result;

@@ -1,90 +1,10 @@
-//! `MatMul` and `Gemm` by a constant matrix, and the kernel that linear models share.
+//! `MatMul` and `Gemm` by a constant matrix.
 
-use super::arithmetic::Float;
 use super::broadcast::{Broadcast, combine};
+use super::dense::{Dense, Real};
 use super::operator::{Built, Operator, Site, argument, first};
 use crate::error::{Error, Result};
-use crate::value::{Data, Dimension, ElementType, Shape, ValueType, column};
-
-/// Rows and outputs that are computed together, so that the sums stay in registers.
-const LANES: usize = 8;
-const TILE: usize = 4;
-
-/// A matrix of weights, in tiles of [`TILE`] outputs, and a bias for each output.
-#[derive(Clone, Debug)]
-pub(super) struct Dense<T> {
-    inputs: usize,
-    outputs: usize,
-    /// Tile after tile; in a tile the weights of one input after those of another.
-    weights: Vec<[T; TILE]>,
-    bias: Vec<T>,
-}
-
-impl<T: Float> Dense<T> {
-    /// `weight(input, output)` gives the matrix; a missing bias is zero.
-    pub(super) fn new(
-        inputs: usize,
-        outputs: usize,
-        weight: impl Fn(usize, usize) -> T,
-        bias: Vec<T>,
-    ) -> Self {
-        let mut weights = Vec::with_capacity(outputs.div_ceil(TILE) * inputs);
-        for first in (0..outputs).step_by(TILE) {
-            for input in 0..inputs {
-                weights.push(std::array::from_fn(|lane| {
-                    if first + lane < outputs { weight(input, first + lane) } else { T::default() }
-                }));
-            }
-        }
-        Self { inputs, outputs, weights, bias }
-    }
-
-    /// The products of `groups` runs of input columns with the matrix, plus the bias.
-    ///
-    /// Every sum runs over the inputs in order, whatever the number of rows.
-    pub(super) fn apply(&self, values: &[T], groups: usize, rows: usize) -> Vec<T> {
-        let mut results = vec![T::default(); groups * self.outputs * rows];
-        if self.inputs == 0 || rows == 0 {
-            return results;
-        }
-        let mut block = vec![[T::default(); LANES]; self.inputs];
-        for group in 0..groups {
-            for start in (0..rows).step_by(LANES) {
-                let end = rows.min(start + LANES);
-                for (input, lanes) in block.iter_mut().enumerate() {
-                    let column = column(values, group * self.inputs + input, rows);
-                    let part = column.get(start..end).unwrap_or_default();
-                    lanes.iter_mut().zip(part).for_each(|(lane, value)| *lane = *value);
-                }
-                for (tile, weights) in self.weights.chunks_exact(self.inputs).enumerate() {
-                    let sums = tile_sums(&block, weights);
-                    let firsts = tile * TILE..self.outputs.min((tile + 1) * TILE);
-                    for (output, sums) in firsts.zip(&sums) {
-                        let bias = self.bias.get(output).copied().unwrap_or_default();
-                        let place = (group * self.outputs + output) * rows;
-                        let target = results.get_mut(place + start..place + end);
-                        for (result, sum) in target.unwrap_or_default().iter_mut().zip(sums) {
-                            *result = *sum + bias;
-                        }
-                    }
-                }
-            }
-        }
-        results
-    }
-}
-
-fn tile_sums<T: Float>(block: &[[T; LANES]], weights: &[[T; TILE]]) -> [[T; LANES]; TILE] {
-    let mut sums = [[T::default(); LANES]; TILE];
-    for (values, weights) in block.iter().zip(weights) {
-        for (sums, weight) in sums.iter_mut().zip(weights) {
-            for (sum, value) in sums.iter_mut().zip(values) {
-                *sum = *sum + *value * *weight;
-            }
-        }
-    }
-    sums
-}
+use crate::value::{Data, Dimension, ElementType, Shape, ValueType};
 
 /// Builds `MatMul`.
 pub(super) fn matmul(site: &Site<'_>) -> Result<Built> {
@@ -183,7 +103,7 @@ impl Weights {
         Ok((!simple).then_some(position))
     }
 
-    fn dense<T: Float>(&self, site: &Site<'_>, scale: T, bias_scale: T) -> Result<Dense<T>> {
+    fn dense<T: Real>(&self, site: &Site<'_>, scale: T, bias_scale: T) -> Result<Dense<T>> {
         let matrix = match site.input(1)?.constant.as_deref() {
             Some(data) => T::slice(data)?,
             None => return Err(site.unsupported("it multiplies by a computed matrix")),
@@ -219,11 +139,11 @@ struct Product<T> {
     scale: T,
 }
 
-impl<T: Float + std::fmt::Debug> Operator for Product<T> {
+impl<T: Real + std::fmt::Debug> Operator for Product<T> {
     fn run(&self, arguments: &[&Data], rows: usize) -> Result<Vec<Data>> {
         let values = T::slice(first(arguments)?)?;
         let rows = if self.batched { rows } else { 1 };
-        if values.len() != self.groups * self.dense.inputs * rows {
+        if values.len() != self.groups * self.dense.inputs() * rows {
             return Err(Error::internal("a product of the wrong size"));
         }
         let products = self.dense.apply(values, self.groups, rows);

@@ -6,8 +6,7 @@
 //!
 //! - *bits*, up to 32 leaves: every branch is asked, and each that goes right strikes out the
 //!   leaves on its left; the first leaf left over is the one (the idea of QuickScorer). More
-//!   questions, but of sixteen neighbouring values at a time, which the compiler makes vector
-//!   instructions of.
+//!   questions, but of neighbouring values at a time: as many as the processor's vectors hold.
 //! - *heap*, up to depth 8: children of `i` are `2i` and `2i + 1`; a step is a compare and an add.
 //! - *linked*, the rest: the same step, but children are found by a link, and leaves lead to
 //!   themselves.
@@ -17,7 +16,8 @@
 //! For each row the trees are added in their order, in single precision, whatever the number of
 //! rows: a row's score does not depend on its neighbours.
 //!
-//! Never: depends on anything else of this crate, so that it can be measured on its own.
+use rten_simd::ops::{BitOps, NumOps};
+use rten_simd::{Isa, SimdOp};
 
 /// Rows that walk together.
 pub(crate) const LANES: usize = 16;
@@ -197,23 +197,28 @@ impl Ensemble {
             self.load_group(values, rows, group, columns);
         }
         let mut sums = vec![[0.0; LANES]; groups * self.targets];
+        let mut leaves = vec![[0; LANES]; groups];
         for tree in &self.trees {
-            for (columns, sums) in columns.iter().zip(sums.chunks_exact_mut(self.targets)) {
-                let leaves = match tree.layout {
-                    Layout::Bits { first, count } => {
-                        let strikes = self.strikes.get(first..first + count);
-                        strike_out(strikes.unwrap_or_default(), columns)
+            match tree.layout {
+                Layout::Bits { first, count } => {
+                    let strikes = self.strikes.get(first..first + count).unwrap_or_default();
+                    StrikeOut { strikes, columns: &columns, leaves: &mut leaves }.dispatch();
+                }
+                Layout::Heap { depth, first } => {
+                    let splits = self.splits.get(first..first + (1 << depth)).unwrap_or_default();
+                    for (leaves, columns) in leaves.iter_mut().zip(&columns) {
+                        *leaves = walk_heap(depth, splits, columns);
                     }
-                    Layout::Heap { depth, first } => {
-                        let splits = self.splits.get(first..first + (1 << depth));
-                        walk_heap(depth, splits.unwrap_or_default(), columns)
+                }
+                Layout::Linked { depth, first, count } => {
+                    let links = self.links.get(first..first + count).unwrap_or_default();
+                    for (leaves, columns) in leaves.iter_mut().zip(&columns) {
+                        *leaves = walk_links(depth, links, columns);
                     }
-                    Layout::Linked { depth, first, count } => {
-                        let links = self.links.get(first..first + count);
-                        walk_links(depth, links.unwrap_or_default(), columns)
-                    }
-                };
-                self.add(tree, &leaves, sums);
+                }
+            }
+            for (leaves, sums) in leaves.iter().zip(sums.chunks_exact_mut(self.targets)) {
+                self.add(tree, leaves, sums);
             }
         }
         self.store(&sums, rows, scores);
@@ -292,20 +297,38 @@ fn goes_right(value: f32, threshold: f32) -> bool {
     !(value <= threshold)
 }
 
-/// Numbers of the leaves that the lanes reach.
-fn strike_out<const COLUMNS: usize>(
-    strikes: &[Strike],
-    columns: &[[f32; LANES]; COLUMNS],
-) -> [u32; LANES] {
-    let mut left = [u32::MAX; LANES];
-    for Strike { split, keep } in strikes {
-        let values = &columns[split.column as usize & (COLUMNS - 1)];
-        for (left, value) in left.iter_mut().zip(values) {
-            // All ones if it goes left: written without a choice, so that it stays a vector.
-            *left &= keep | u32::from(goes_right(*value, split.threshold)).wrapping_sub(1);
+/// Finds the leaves of a tree kept as bits, for vectors of any width up to the lanes.
+struct StrikeOut<'a, const COLUMNS: usize> {
+    strikes: &'a [Strike],
+    /// The columns of each group of rows.
+    columns: &'a [[[f32; LANES]; COLUMNS]],
+    /// Numbers of the leaves that the lanes reach, for each group of rows.
+    leaves: &'a mut [[u32; LANES]],
+}
+
+impl<const COLUMNS: usize> SimdOp for StrikeOut<'_, COLUMNS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) {
+        let (floats, bits) = (isa.f32(), isa.i32());
+        let width = floats.len();
+        for (columns, leaves) in self.columns.iter().zip(self.leaves) {
+            let mut masks = [0; LANES];
+            for start in (0..LANES).step_by(width) {
+                let mut left = bits.splat(-1);
+                for Strike { split, keep } in self.strikes {
+                    let values = &columns[split.column as usize & (COLUMNS - 1)];
+                    let values = floats.load(&values[start..]);
+                    let goes_left = floats.le(values, floats.splat(split.threshold));
+                    let struck = bits.and(left, bits.splat(keep.cast_signed()));
+                    left = bits.select(left, struck, goes_left);
+                }
+                bits.store(left, &mut masks[start..]);
+            }
+            *leaves = masks.map(i32::trailing_zeros);
         }
     }
-    left.map(u32::trailing_zeros)
 }
 
 /// Numbers of the leaves that the lanes reach.
