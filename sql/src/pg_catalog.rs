@@ -14,7 +14,9 @@
 //! Never: a row of something that the server does not have. Never: an unknown table or function
 //! that is quietly empty; [`tables::EMPTY`] says which are empty, and why.
 
+mod array_text;
 pub(crate) mod context;
+mod correlated;
 pub(crate) mod functions;
 pub(crate) mod names;
 mod output;

@@ -109,7 +109,6 @@ pub(crate) struct Functions {
 }
 
 /// What one statement knows of the server.
-#[derive(Debug)]
 pub(crate) struct SystemContext {
     /// The catalog.
     pub(crate) snapshot: Arc<Snapshot>,
@@ -122,6 +121,15 @@ pub(crate) struct SystemContext {
     /// Functions that are built in, for `pg_proc`.
     pub(crate) functions: Functions,
     loaded: Mutex<BTreeMap<u32, Arc<Relation>>>,
+}
+
+impl fmt::Debug for SystemContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The planner prints functions, and with them their context, in its messages.
+        f.debug_struct("SystemContext")
+            .field("version", &self.snapshot.version)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The schema of temporary tables.
@@ -142,7 +150,10 @@ impl SystemContext {
 
     /// Tables, views and materialized views, temporary ones last.
     pub(crate) fn relation_entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.snapshot.entries().chain(&self.temporary).filter(|entry| relation_kind(entry).is_some())
+        self.snapshot
+            .entries()
+            .chain(&self.temporary)
+            .filter(|entry| relation_kind(entry).is_some())
     }
 
     /// Models: functions to a client.

@@ -32,7 +32,6 @@ use super::rows::{self, Value};
 use crate::error::Result;
 
 pub(crate) use definition::view_definition;
-pub(crate) use lookup::{class_name, type_text};
 
 /// A call, as the function sees it: the context, and the types of the arguments.
 pub(super) struct Call<'a> {
@@ -96,7 +95,8 @@ pub(crate) fn function(name: &str, context: &Arc<SystemContext>) -> Option<Arc<S
         return Some(polymorphic);
     }
     let function = find(name)?;
-    let udf = SystemFunction { function, signature: signature(function), context: Arc::clone(context) };
+    let udf =
+        SystemFunction { function, signature: signature(function), context: Arc::clone(context) };
     Some(Arc::new(ScalarUDF::new_from_impl(udf)))
 }
 

@@ -11,7 +11,8 @@ use super::super::rows::{Rows, Value};
 use crate::error::Result;
 
 /// Columns that need the table's own metadata.
-pub(crate) const DETAILS: &[&str] = &["relnatts", "relchecks", "reltuples", "relpages", "reloptions"];
+pub(crate) const DETAILS: &[&str] =
+    &["relnatts", "relchecks", "reltuples", "relpages", "reloptions"];
 
 /// The size by which PostgreSQL counts pages.
 const PAGE_BYTES: u64 = 8192;
@@ -56,7 +57,10 @@ fn relation(context: &SystemContext, entry: &Arc<Entry>, rows: &mut Rows) -> Res
         ("relkind", relation_kind(entry).unwrap_or_default().into()),
         ("relnatts", count(details.map_or(0, |details| details.columns.fields().len()))),
         ("relchecks", count(details.map_or(0, |details| details.constraints.len()))),
-        ("relhasrules", (view || matches!(entry.definition, Definition::MaterializedView { .. })).into()),
+        (
+            "relhasrules",
+            (view || matches!(entry.definition, Definition::MaterializedView { .. })).into(),
+        ),
         ("relispopulated", populated(entry).into()),
         ("relreplident", if view { "n" } else { "d" }.into()),
         ("reloptions", options(entry, details)),

@@ -48,9 +48,11 @@ pub(super) fn pg_language(context: &SystemContext, _: &Wanted, rows: &mut Rows) 
 /// Text is compared byte by byte, whatever the collation is called.
 pub(super) fn pg_collation(context: &SystemContext, _: &Wanted, rows: &mut Rows) -> Result<()> {
     let owner = names::role_oid(&context.session.user);
-    for (oid, name, provider, locale) in
-        [(100_u32, "default", "d", None), (950, "C", "c", Some("C")), (951, "POSIX", "c", Some("POSIX"))]
-    {
+    for (oid, name, provider, locale) in [
+        (100_u32, "default", "d", None),
+        (950, "C", "c", Some("C")),
+        (951, "POSIX", "c", Some("POSIX")),
+    ] {
         rows.push([
             ("oid", oid.into()),
             ("collname", name.into()),

@@ -90,10 +90,20 @@ fn model(context: &SystemContext, entry: &Arc<Entry>, rows: &mut Rows) -> Result
         ("provolatile", "i".into()),
         ("proparallel", "s".into()),
         ("pronargs", count(inputs.len())),
-        ("prorettype", if several { RECORD } else { outputs.first().map_or(RECORD, type_oid) }.into()),
+        (
+            "prorettype",
+            if several { RECORD } else { outputs.first().map_or(RECORD, type_oid) }.into(),
+        ),
         ("proargtypes", taken.into()),
         ("proargnames", all.clone().map(|column| column.name.clone()).collect::<Vec<_>>().into()),
-        ("proallargtypes", if several { all.clone().map(type_oid).collect::<Vec<_>>().into() } else { Value::Null }),
+        (
+            "proallargtypes",
+            if several {
+                all.clone().map(type_oid).collect::<Vec<_>>().into()
+            } else {
+                Value::Null
+            },
+        ),
         ("proargmodes", if several { modes(inputs.len(), outputs.len()) } else { Value::Null }),
         ("prosrc", path.map_or("", |version| version.path.as_str()).into()),
     ])
@@ -172,8 +182,11 @@ fn built_in(context: &SystemContext) -> impl Iterator<Item = BuiltIn> {
     }
     for function in &functions.window {
         let result = |types: &[DataType]| {
-            let fields: Vec<_> = types.iter().map(|t| Arc::new(Field::new("", t.clone(), true))).collect();
-            function.field(datafusion::logical_expr::function::WindowUDFFieldArgs::new(&fields, "")).ok()
+            let fields: Vec<_> =
+                types.iter().map(|t| Arc::new(Field::new("", t.clone(), true))).collect();
+            function
+                .field(datafusion::logical_expr::function::WindowUDFFieldArgs::new(&fields, ""))
+                .ok()
                 .map(|field| field.data_type().clone())
         };
         each(&mut found, function.name(), "w", function.signature(), result);

@@ -16,7 +16,9 @@ fn entries<'a>(
     wanted: &'a Wanted,
     kind: fn(&Definition) -> bool,
 ) -> impl Iterator<Item = &'a Arc<Entry>> {
-    context.relation_entries().filter(move |entry| wanted.includes(entry) && kind(&entry.definition))
+    context
+        .relation_entries()
+        .filter(move |entry| wanted.includes(entry) && kind(&entry.definition))
 }
 
 pub(super) fn pg_tables(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -> Result<()> {
