@@ -10,6 +10,7 @@ use std::time::Instant;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use ingest::decode::{Decoder, Format, Options, UnknownFields};
+use ingest::encode::{self, Encoder};
 use ingest::{Dialect, DialectOptions};
 
 fn schema() -> SchemaRef {
@@ -134,6 +135,26 @@ fn main() {
             }
             black_box(decoder.finish().unwrap());
             assert_eq!(decoder.rows(), rows as u64);
+        });
+        let mut decoder = decoder();
+        let mut batches = decoder.feed(input).unwrap();
+        batches.extend(decoder.finish().unwrap());
+        let format = match format {
+            Format::Delimited(dialect) => encode::Format::Delimited(dialect.clone()),
+            Format::JsonLines(_) => encode::Format::JsonLines,
+        };
+        let mut options = encode::Options::new(format);
+        if name.contains("quoted") {
+            options.force_quote = encode::ForceQuote::All;
+        }
+        let encoder = Encoder::new(&schema, &options).unwrap();
+        let mut out = Vec::new();
+        measure(&format!("encode {name}"), rows, input.len(), || {
+            for batch in &batches {
+                out.clear();
+                encoder.encode(batch, &mut out).unwrap();
+                black_box(&out);
+            }
         });
     }
 }

@@ -65,6 +65,74 @@ pub enum Error {
         /// Columns of the rows.
         found: usize,
     },
+    /// No file has the name or matches the pattern.
+    #[error("no file matches \"{pattern}\"")]
+    FileMissing {
+        /// The name or pattern.
+        pattern: String,
+    },
+    /// The store did not give a file.
+    #[error("could not read file \"{file}\"")]
+    FileUnreachable {
+        /// The file.
+        file: String,
+        /// What the store said.
+        source: object_store::Error,
+    },
+    /// The store did not take a file.
+    #[error("could not write file \"{file}\"")]
+    FileUnwritable {
+        /// The file.
+        file: String,
+        /// What the store or the format said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The file is not the one that was listed.
+    #[error("file \"{file}\" changed while it was read")]
+    FileChanged {
+        /// The file.
+        file: String,
+    },
+    /// The file's bytes are not what its format or compression asks for.
+    #[error("file \"{file}\" is malformed")]
+    FileMalformed {
+        /// The file.
+        file: String,
+        /// What the format's reader said.
+        reason: String,
+    },
+    /// A column of the file that the table does not have.
+    #[error("column \"{column}\" of file \"{file}\" matches no column")]
+    FileColumnUnknown {
+        /// The file.
+        file: String,
+        /// The column.
+        column: String,
+    },
+    /// Two columns of the table, which differ in case only, match one of the file.
+    #[error("column \"{column}\" of file \"{file}\" matches more than one column")]
+    FileColumnAmbiguous {
+        /// The file.
+        file: String,
+        /// The column.
+        column: String,
+    },
+    /// A column that does not allow NULL is not in the file.
+    #[error("file \"{file}\" has no column \"{column}\", which must not be null")]
+    FileColumnMissing {
+        /// The file.
+        file: String,
+        /// The column.
+        column: String,
+    },
+    /// An error of a row or value, and the file that it is in.
+    #[error("{source}")]
+    InFile {
+        /// The file.
+        file: String,
+        /// The error.
+        source: Box<Error>,
+    },
     /// The rows could not be produced.
     #[error("could not read the rows")]
     Rows(#[from] DataFusionError),
@@ -93,9 +161,19 @@ impl Error {
             Self::NotNull { .. } => "23502",
             Self::Check { .. } => "23514",
             // What lies below has SQLSTATEs of its own.
-            Self::Arrow(_) | Self::Rows(_) | Self::Catalog(_) | Self::Shape { .. } => "XX000",
+            Self::Catalog(_) | Self::Shape { .. } => "XX000",
             Self::WriterStopped => "57P01",
+            Self::FileMissing { .. } => "58P01",
+            Self::FileUnreachable { source, .. } if is_refusal(source) => "42501",
+            Self::FileUnreachable { .. } | Self::FileUnwritable { .. } => "58030",
+            Self::FileChanged { .. } => "55000",
+            Self::FileMalformed { .. } => "22P04",
+            Self::FileColumnUnknown { .. } => "42703",
+            Self::FileColumnAmbiguous { .. } => "42702",
+            Self::FileColumnMissing { .. } => "23502",
+            Self::InFile { source, .. } => source.sqlstate(),
             Self::Interrupted => "57014",
+            Self::Arrow(_) | Self::Rows(_) => "XX000",
         }
     }
 
@@ -104,6 +182,13 @@ impl Error {
         match self {
             Self::Value(error) => error.detail().map(str::to_owned),
             Self::Row(error) => error.reason().detail().map(str::to_owned),
+            Self::FileMalformed { reason, .. } => Some(reason.clone()),
+            Self::FileUnreachable { source, .. } => Some(source.to_string()),
+            Self::FileUnwritable { source, .. } => Some(source.to_string()),
+            Self::InFile { file, source } => {
+                let detail = source.detail().map(|detail| detail + " ").unwrap_or_default();
+                Some(format!("{detail}The file is \"{file}\"."))
+            }
             _ => None,
         }
     }
@@ -113,9 +198,15 @@ impl Error {
         match self {
             Self::Value(error) => error.hint().map(str::to_owned),
             Self::Row(error) => error.reason().hint().map(str::to_owned),
+            Self::InFile { source, .. } => source.hint(),
             _ => None,
         }
     }
+}
+
+fn is_refusal(error: &object_store::Error) -> bool {
+    use object_store::Error as E;
+    matches!(error, E::PermissionDenied { .. } | E::Unauthenticated { .. })
 }
 
 impl From<Error> for DataFusionError {

@@ -11,9 +11,12 @@ pub mod decode;
 mod dialect;
 pub mod encode;
 pub mod error;
+pub mod files;
+mod origin;
 pub mod text;
 mod writer;
 
 pub use dialect::{Dialect, DialectOptions};
 pub use error::{Error, Result};
+pub use origin::Origin;
 pub use writer::{Appended, Check, Validation, Writer, Written};

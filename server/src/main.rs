@@ -13,6 +13,7 @@ mod auth;
 mod config;
 mod demo;
 mod error;
+mod flight;
 mod health;
 mod metrics;
 mod pg;

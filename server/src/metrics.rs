@@ -43,6 +43,8 @@ pub(crate) struct Metrics {
     pub(crate) connections: Arc<Count>,
     /// Postgres sessions that are logged in.
     pub(crate) sessions: Arc<Count>,
+    /// Flight connections that are open.
+    pub(crate) flight_connections: Arc<Count>,
     pub(crate) connections_accepted: Count,
     pub(crate) connections_refused: Count,
     pub(crate) cancel_requests: Count,
@@ -63,6 +65,7 @@ impl Metrics {
         let mut gauge = |name, help, value| metric(name, "gauge", help, value);
         gauge("tarn_connections", "Open Postgres connections.", self.connections.get());
         gauge("tarn_sessions", "Postgres sessions that are logged in.", self.sessions.get());
+        gauge("tarn_flight_connections", "Open Flight connections.", self.flight_connections.get());
         if let Some(bytes) = resident_bytes() {
             gauge("process_resident_memory_bytes", "Resident memory of the process.", bytes);
         }

@@ -16,6 +16,7 @@ use crate::auth;
 use crate::config::Config;
 use crate::demo::Demo;
 use crate::error::{Error, Result};
+use crate::flight;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::pg;
@@ -25,8 +26,9 @@ use crate::shutdown::Shutdown;
 pub(crate) async fn run(mut config: Config, metrics: Arc<Metrics>) -> Result<()> {
     let mut signals = Signals::listen()?;
     let (pg, http) = (listen("postgres", config.pg)?, listen("http", config.http)?);
-    auth::check_listener("flight", config.flight)?;
+    let flight = listen("flight", config.flight)?;
     let (pg_address, http_address) = (pg.local_addr()?, http.local_addr()?);
+    let flight_address = flight.local_addr()?;
 
     let shutdown = Shutdown::default();
     let ready = CancellationToken::new();
@@ -44,11 +46,21 @@ pub(crate) async fn run(mut config: Config, metrics: Arc<Metrics>) -> Result<()>
         Box::pin(demo.load(&engine)).await?;
     }
     let limits = limits(&config);
+    let connections_max = config.connections_max;
+    let flight_metrics = Arc::clone(&metrics);
+    let server =
+        flight::Server::new(Arc::clone(&engine), flight_metrics, connections_max, shutdown.clone());
+    // It is over when its connections are: the drain waits for it as for any of them.
+    shutdown.connections.spawn(async move {
+        if let Err(error) = server.serve(flight).await {
+            tracing::error!(%error, "could not serve Flight clients any longer");
+        }
+    });
     let server = pg::Server::new(Arc::clone(&engine), metrics, limits, shutdown.clone());
     let accepting = tokio::spawn(server.serve(pg));
 
     ready.cancel();
-    announce(&[("postgres", pg_address), ("http", http_address)])?;
+    announce(&[("postgres", pg_address), ("flight", flight_address), ("http", http_address)])?;
     if demo.is_some() {
         Demo::suggest(pg_address)?;
     }

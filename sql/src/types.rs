@@ -132,7 +132,15 @@ pub fn field_of_pg_type(name: &str, pg_type: &PgType, nullable: bool) -> Option<
     if pg_type_of(&field) == *pg_type {
         return Some(field);
     }
-    Some(with_type_text(field, pg_type.format()))
+    Some(with_type_text(field, short_name(&pg_type.format())))
+}
+
+/// The one spelling under which a type is kept: what reads it need not know Postgres' long names.
+fn short_name(format: &str) -> String {
+    format
+        .replace("character varying", "varchar")
+        .replace("character", "char")
+        .replace("time without time zone", "time")
 }
 
 /// The field of a list column. The element's type text moves to the list: Delta keeps the metadata of

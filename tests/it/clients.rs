@@ -37,7 +37,19 @@ fn one(file: String) -> Trial {
 fn pytest(python: &Path, file: &str) -> Result<Completion, Failed> {
     let server = TestServer::start();
     let mut command = Command::new(python);
-    command.args(["-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"]);
+    // A server that hangs must not hang the run.
+    let seconds = if file.ends_with("_slow.py") { "900" } else { "120" };
+    command.args([
+        "-m",
+        "pytest",
+        "-q",
+        "-rs",
+        "--tb=short",
+        "-p",
+        "no:cacheprovider",
+        "--timeout",
+        seconds,
+    ]);
     command.arg(repository().join("tests/python").join(file));
     command.current_dir(repository().join("tests/python"));
     command.env("PYTHONDONTWRITEBYTECODE", "1");

@@ -73,7 +73,11 @@ fn one(shared: &Arc<Shared>, file: PathBuf, through: Through) -> Trial {
             return run(on_postgresql(address, &file, &schema));
         }
         let (pg, folder) = shared.tarn(|tarn| (tarn.pg(), tarn.files()));
-        let flight = (through == Through::Flight).then(|| shared.tarn(TestServer::flight));
+        let flight = shared.tarn(TestServer::flight_if_any);
+        if through == Through::Flight && flight.is_none() {
+            return Ok(skipped("the server has no Flight SQL listener"));
+        }
+        let flight = flight.filter(|_| through == Through::Flight);
         let folder = copy_data(&folder.join(&schema));
         run(on_tarn(pg, flight, &file, &schema, &folder))
     })

@@ -1,5 +1,5 @@
 //! The point-in-time join: for each left row, the newest right row of the same keys that was
-//! there at the left row's time.
+//! there at the left row's time. So no training row learns from its future.
 //!
 //! ```sql
 //! FROM labels l ASOF JOIN features f
@@ -22,11 +22,12 @@
 //! 1. [`rewrite_as_of`] turns the join into a relation of its own, which a planner can claim.
 //! 2. [`AsOfRelationPlanner`] plans both sides, checks the conditions, builds an [`AsOfJoinNode`].
 //! 3. [`PushDownToLeft`] moves filters on left columns below the node.
-//! 4. [`AsOfExtensionPlanner`] makes it a [`PointInTimeJoinExec`], which merges two sorted inputs
-//!    or looks one side up in the other, whichever is cheaper.
+//! 4. [`AsOfExtensionPlanner`] makes it a [`PointInTimeJoinExec`], which holds the shorter side in
+//!    memory while the other streams past, or merges both sorted (module `strategy`).
 //!
-//! Never: shows a value later than the left row's time, drops or doubles a left row.
+//! Never: joins a row that the condition excludes, drops a left row, or doubles one.
 
+mod candidates;
 mod columns;
 mod condition;
 mod exec;
@@ -42,6 +43,7 @@ mod push_down;
 mod relation;
 mod rewrite;
 mod sort;
+mod strategy;
 #[cfg(test)]
 mod tests;
 mod ties;

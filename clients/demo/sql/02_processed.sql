@@ -21,7 +21,7 @@ FROM raw.flights f
 LEFT JOIN raw.airlines a ON a.carrier = f.carrier;
 
 COMMENT ON TABLE processed.flights IS 'One row for each flight that was to leave New York in January and February 2013';
-COMMENT ON COLUMN processed.flights.late IS 'Arrived more than 15 minutes late; NULL when it never arrived';
+COMMENT ON COLUMN processed.flights.late IS 'Arrived more than 15 minutes late, NULL when it never arrived';
 
 CREATE OR REPLACE VIEW processed.airline_punctuality AS
 SELECT

@@ -37,6 +37,18 @@ impl RowError {
         Self { line, place, raw, reason }
     }
 
+    /// A value of a file that has rows and no lines.
+    pub(crate) fn of_value(
+        row: u64,
+        column: &str,
+        value: &str,
+        raw: Bytes,
+        reason: ValueError,
+    ) -> Self {
+        let place = Place::Column { name: column.into(), value: Some(value.to_owned()) };
+        Self::new(row, place, raw, reason)
+    }
+
     /// The line of the input at which the row ends, from 1.
     pub fn line(&self) -> u64 {
         self.line

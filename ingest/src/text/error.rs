@@ -103,6 +103,12 @@ impl ValueError {
     }
 
     #[cold]
+    pub(crate) fn nanoseconds(text: &str) -> Self {
+        Self::new("22008", format!("timestamp \"{text}\" has more than six decimal places"))
+            .with_hint("Use the option TRUNCATE_NANOSECONDS to cut it.")
+    }
+
+    #[cold]
     pub(crate) fn datetime_special(type_name: &str, text: &str) -> Self {
         Self::new("0A000", format!("{type_name} value \"{text}\" is not supported"))
             .with_hint("Use a value with a fixed year, month and day, or NULL.")

@@ -1,9 +1,10 @@
 //! The operator of a point-in-time join.
 //!
-//! Rows of equal keys meet in the same partition. There, both inputs are sorted by keys and time
-//! and merged in one pass.
+//! Rows of equal keys meet in the same partition. How they find each other there is a
+//! [`Strategy`]: by a merge of both sides, which the engine sorts below, or in memory.
 //!
-//! Never: holds a whole input. The sorts below it spill; the merge keeps a few batches.
+//! Never: needs more memory than it is given. Sorts spill; what is held in memory and grows too
+//! large is sorted and merged instead.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,8 +19,8 @@ use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::equivalence::{ProjectionMapping, join_equivalence_properties};
 use datafusion::physical_expr::{
-    Distribution, LexOrdering, OrderingRequirements, PhysicalExpr, PhysicalExprRef,
-    PhysicalSortExpr,
+    Distribution, EquivalenceProperties, LexOrdering, OrderingRequirements, PhysicalExpr,
+    PhysicalExprRef, PhysicalSortExpr,
 };
 use datafusion::physical_plan::execution_plan::{
     ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
@@ -47,6 +48,7 @@ use super::merge::Merge;
 use super::physical::{PhysicalComparison, PhysicalCondition};
 use super::plan::Plan;
 use super::sort::Sorts;
+use super::strategy::Strategy;
 
 /// For each row of the left input, the best row of the right one; see the module
 /// [`point_in_time`](super).
@@ -62,15 +64,6 @@ pub struct PointInTimeJoinExec {
     strategy: Strategy,
     metrics: ExecutionPlanMetricsSet,
     properties: Arc<PlanProperties>,
-}
-
-/// How the rows of a partition find each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Strategy {
-    /// Both sides come sorted by keys and time, and are merged.
-    Merge,
-    /// The left side is held in memory, and the right one streams past.
-    Lookup,
 }
 
 impl PointInTimeJoinExec {
@@ -100,6 +93,18 @@ impl PointInTimeJoinExec {
     pub(super) fn with_strategy(self, strategy: Strategy) -> Result<Self> {
         let Self { left, right, condition, tie_columns, output, .. } = self;
         Self::try_new(left, right, condition, tie_columns, output, strategy)
+    }
+
+    pub(super) fn left(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.left
+    }
+
+    pub(super) fn right(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.right
+    }
+
+    pub(super) fn condition(&self) -> &PhysicalCondition {
+        &self.condition
     }
 
     fn left_keys(&self) -> Vec<PhysicalExprRef> {
@@ -175,7 +180,9 @@ fn properties(
     let joined = Arc::new(joined_schema(&left.schema(), &right.schema()));
     let equivalences = join_equivalence_properties(
         left.equivalence_properties().clone(),
-        right.equivalence_properties().clone(),
+        // What is equal, constant or in order on the right side is not so beside left rows that
+        // found nothing there, or in the order of left rows.
+        EquivalenceProperties::new(right.schema()),
         &JoinType::Left,
         Arc::clone(&joined),
         &[strategy == Strategy::Merge, false],
@@ -190,23 +197,14 @@ fn properties(
         equivalences.project(&mapping, schema),
         partitioning,
         match strategy {
-            Strategy::Merge => EmissionType::Incremental,
-            Strategy::Lookup => EmissionType::Final,
+            Strategy::Merge | Strategy::HoldRight => EmissionType::Incremental,
+            Strategy::HoldLeft => EmissionType::Final,
         },
         match left.boundedness().is_unbounded() {
             true => left.boundedness(),
             false => right.boundedness(),
         },
     ))
-}
-
-impl fmt::Display for Strategy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Merge => "merge",
-            Self::Lookup => "lookup",
-        })
-    }
 }
 
 impl DisplayAs for PointInTimeJoinExec {
@@ -251,14 +249,14 @@ impl ExecutionPlan for PointInTimeJoinExec {
     }
 
     fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
-        if self.strategy == Strategy::Lookup {
+        if self.strategy != Strategy::Merge {
             return vec![None, None];
         }
         let orderings = [self.left_ordering(), self.right_ordering()];
         orderings.into_iter().map(|o| o.ok().map(OrderingRequirements::from)).collect()
     }
 
-    // A lookup that turns into a merge sorts the left rows.
+    // A lookup that goes on as a merge sorts the left rows.
     fn maintains_input_order(&self) -> Vec<bool> {
         vec![self.strategy == Strategy::Merge, false]
     }
@@ -320,7 +318,7 @@ impl ExecutionPlan for PointInTimeJoinExec {
                 let reservation = consumer.register(context.memory_pool());
                 Merge::new(plan, left, right, reservation, metrics).stream()
             }
-            Strategy::Lookup => {
+            Strategy::HoldLeft | Strategy::HoldRight => {
                 // It can: what it gives up is sorted on disk.
                 let consumer = consumer.with_can_spill(true);
                 let reservation = consumer.register(context.memory_pool());
@@ -330,7 +328,11 @@ impl ExecutionPlan for PointInTimeJoinExec {
                     left: (self.left.schema(), self.left_ordering()?),
                     right: (self.right.schema(), self.right_ordering()?),
                 };
-                Lookup { plan, left, right, sorts, reservation, metrics, merges }.stream()
+                let lookup = Lookup { plan, left, right, sorts, reservation, metrics, merges };
+                match self.strategy {
+                    Strategy::HoldRight => lookup.hold_right(),
+                    _ => lookup.hold_left(),
+                }
             }
         };
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))

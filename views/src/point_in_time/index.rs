@@ -2,6 +2,7 @@
 //!
 //! Never: compares anything but encoded keys and `i64` times; ties are for those who ask.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use datafusion::common::HashMap;
@@ -123,6 +124,23 @@ pub(super) struct Index {
 }
 
 impl Index {
+    /// Among slots of one key and time, makes the last one that of the best row.
+    pub(super) fn put_best_last<E>(
+        &mut self,
+        mut compare: impl FnMut(RowRef, RowRef) -> Result<Ordering, E>,
+    ) -> Result<(), E> {
+        for bounds in self.bounds.windows(2) {
+            for slot in bounds[0] as usize + 1..bounds[1] as usize {
+                if self.times[slot - 1] == self.times[slot]
+                    && compare(self.rows[slot - 1], self.rows[slot])?.is_gt()
+                {
+                    self.rows.swap(slot - 1, slot);
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn slots(&self) -> usize {
         self.rows.len()
     }

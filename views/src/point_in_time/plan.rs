@@ -34,6 +34,14 @@ pub(super) struct Plan {
     pub(super) batch_rows_max: usize,
 }
 
+impl Plan {
+    /// Whether a right row is too old for a left row; both times are encoded.
+    #[inline]
+    pub(super) fn too_old(&self, left_time: i64, right_time: i64) -> bool {
+        self.age_max.is_some_and(|age_max| left_time.saturating_sub(right_time) > age_max)
+    }
+}
+
 /// Whether a right time stands before a left one as the condition asks.
 #[inline]
 pub(super) fn reaches(right_to_left: Ordering, strict: bool) -> bool {

@@ -14,19 +14,18 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::Session;
 use datafusion::common::{DFSchema, ScalarValue, internal_err};
 use datafusion::error::Result;
-use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_expr::PhysicalExprRef;
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
 use super::condition::{Comparison, form};
-use super::exec::{PointInTimeJoinExec, Strategy};
+use super::exec::PointInTimeJoinExec;
 use super::node::AsOfJoinNode;
 use super::physical::{PhysicalComparison, PhysicalCondition, age_max};
+use super::strategy::{Strategy, choose};
 use super::types::type_name;
 
 /// Plans [`AsOfJoinNode`]s, and leaves other nodes to other planners.
@@ -50,7 +49,6 @@ impl ExtensionPlanner for AsOfExtensionPlanner {
         };
         let expressions = Expressions { planner, session, planning_ctx, node };
         let condition = expressions.condition(&left.schema())?;
-        let strategy = strategy(&condition, left, session)?;
         let tie_columns = tie_columns(node, &condition, &right.schema())?;
         let width = left.schema().fields().len();
         let visible = node.visible_right().into_iter().map(|column| width + column);
@@ -60,33 +58,11 @@ impl ExtensionPlanner for AsOfExtensionPlanner {
             condition,
             tie_columns,
             (0..width).chain(visible).collect(),
-            strategy,
+            Strategy::Merge,
         )?;
-        // Where the long side is in order, a merge needs no memory and at most one short sort.
-        let sorted = right.equivalence_properties().ordering_satisfy(join.right_ordering()?)?;
-        Ok(Some(Arc::new(if sorted { join.with_strategy(Strategy::Merge)? } else { join })))
+        let strategy = choose(&join, session.runtime_env().memory_pool.as_ref())?;
+        Ok(Some(Arc::new(join.with_strategy(strategy)?)))
     }
-}
-
-/// A lookup holds the left rows, so it is chosen where they can be looked up, and where they are
-/// not already known to need more than their part of the memory.
-///
-/// Not here yet: holding the right side instead, where that one is the shorter; and a range filter
-/// on the right side from the left rows that are held, before the right side is read.
-fn strategy(
-    condition: &PhysicalCondition,
-    left: &Arc<dyn ExecutionPlan>,
-    session: &dyn Session,
-) -> Result<Strategy> {
-    if left.boundedness().is_unbounded() || !condition.can_look_up(&left.schema())? {
-        return Ok(Strategy::Merge);
-    }
-    let statistics = StatisticsContext::new().compute(left.as_ref(), &StatisticsArgs::new())?;
-    let bytes = statistics.total_byte_size.get_value().copied();
-    Ok(match (bytes, session.runtime_env().memory_pool.memory_limit()) {
-        (Some(bytes), MemoryLimit::Finite(limit)) if bytes > limit / 2 => Strategy::Merge,
-        _ => Strategy::Lookup,
-    })
 }
 
 struct Expressions<'a> {

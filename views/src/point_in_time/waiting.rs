@@ -34,8 +34,9 @@ const OFFERS_MAX: usize = 128 << 10;
 #[cfg(test)]
 const OFFERS_MAX: usize = 10;
 
-/// So many slots are worked on at a time; they fit a processor's cache.
-const SLOTS_PER_PASS: usize = 4096;
+/// They are ordered by about so many ranges of keys: enough to walk through memory in one
+/// direction, few enough to be counted in a processor's cache.
+const PLACES_MAX: usize = 64 << 10;
 
 /// The left rows, waiting for right rows.
 pub(super) struct Waiting {
@@ -108,7 +109,10 @@ impl Waiting {
         }
         if self.offers.len() >= OFFERS_MAX {
             self.hand_out(plan)?;
-            self.make_room(plan)?;
+            self.ties.clear();
+            if self.history.bytes() > HELD_BYTES_MAX {
+                self.make_room(plan, HELD_ROWS_RATIO)?;
+            }
         }
         Ok(())
     }
@@ -121,7 +125,7 @@ impl Waiting {
             let place = times.partition_point(|time| *time < seen_from);
             let Some(&left_time) = times.get(place) else { continue };
             let best = &mut self.best[slots.start + place];
-            if !too_old(plan, left_time, row.time)
+            if !plan.too_old(left_time, row.time)
                 && beats(&self.history, &mut self.ties, row, *best)?
             {
                 *best = row;
@@ -132,34 +136,32 @@ impl Waiting {
 
     /// The collected rows, ordered so that neighbours go to slots that are not far apart.
     fn take_offers_by_place(&mut self) -> Vec<Offer> {
-        let passes = self.best.len() / SLOTS_PER_PASS + 1;
-        let groups_per_pass = (self.index.groups().len() / passes).next_power_of_two();
-        let shift = groups_per_pass.trailing_zeros();
-        let mut next = vec![0; (self.index.groups().len() >> shift) + 2];
+        let groups = self.index.groups().len();
+        let shift = (groups / PLACES_MAX).next_power_of_two().trailing_zeros();
+        let mut next = vec![0_u32; (groups >> shift) + 2];
         for offer in &self.offers {
             next[(offer.group >> shift) as usize + 1] += 1;
         }
-        for pass in 1..next.len() {
-            next[pass] += next[pass - 1];
+        for place in 1..next.len() {
+            next[place] += next[place - 1];
         }
         let mut ordered = self.offers.clone();
         for offer in self.offers.drain(..) {
             let place = &mut next[(offer.group >> shift) as usize];
-            ordered[*place] = offer;
+            ordered[*place as usize] = offer;
             *place += 1;
         }
         ordered
     }
 
-    /// Lets go of right rows that lost their place.
-    fn make_room(&mut self, plan: &Plan) -> Result<()> {
-        self.ties.clear();
-        if self.history.bytes() <= HELD_BYTES_MAX
-            || self.history.rows() <= HELD_ROWS_RATIO * self.best.len()
-        {
+    /// Lets go of right rows that lost their place, if this many times more rows are held than can
+    /// be kept.
+    pub(super) fn make_room(&mut self, plan: &Plan, rows_ratio: usize) -> Result<()> {
+        if self.history.rows() <= rows_ratio * self.best.len() {
             return Ok(());
         }
         let copies = self.copy_kept(plan)?;
+        self.ties.clear();
         self.history.sweep(std::iter::empty());
         let number = self.history.push(copies, (), 0);
         point_to_copies(self.best.iter_mut().map(|best| &mut best.row), number);
@@ -187,7 +189,7 @@ impl Waiting {
                 if beats(&self.history, &mut self.ties, self.best[slot], newest)? {
                     newest = self.best[slot];
                 }
-                if !too_old(plan, self.index.times()[slot], newest.time) {
+                if !plan.too_old(self.index.times()[slot], newest.time) {
                     matches.set(self.index.rows()[slot], newest.row);
                 }
             }
@@ -206,11 +208,6 @@ fn beats(history: &History<()>, ties: &mut Ties, row: Best, other: Best) -> Resu
         Ordering::Equal => ties.compare(history, row.row, other.row)?.is_gt(),
         order => order.is_gt(),
     })
-}
-
-#[inline]
-fn too_old(plan: &Plan, left_time: i64, right_time: i64) -> bool {
-    plan.age_max.is_some_and(|age_max| left_time.saturating_sub(right_time) > age_max)
 }
 
 /// The pairs of encoded right values and whether a left time must be greater than them.

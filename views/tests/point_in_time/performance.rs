@@ -94,12 +94,17 @@ async fn a_million_labels_with_ten_million_rows() {
         ("known at", "l.ts >= f.ts AND f.known_at <= l.ts"),
         ("merge", "l.ts >= f.ts AND f.known_at <= l.known_at"),
         ("forward", "l.ts <= f.ts"),
+        ("swapped", "l.ts >= f.ts"),
     ];
     let wanted = std::env::var("JOIN").ok();
     let joins = joins.into_iter().filter(|(name, _)| wanted.as_deref().is_none_or(|w| w == *name));
     for (name, condition) in joins {
+        let (left, right) = match name.starts_with("swapped") {
+            true => ("features", "labels"),
+            false => ("labels", "features"),
+        };
         let sql = format!(
-            "SELECT count(*), count(f.v), sum(f.v) FROM labels l ASOF JOIN features f \
+            "SELECT count(*), count(f.v), sum(f.v) FROM {left} l ASOF JOIN {right} f \
              MATCH_CONDITION ({condition}) ON l.user_id = f.user_id"
         );
         let (start, cpu_start) = (Instant::now(), cpu_ms());

@@ -21,7 +21,7 @@ async fn a_plan_reads_like_the_join() {
     assert!(logical.contains("and=[l.ts >= f.known_at]"), "{logical}");
     assert!(
         physical.contains(
-            "PointInTimeJoinExec: by=lookup, match=[ts@2 >= ts@1], on=[(user_id@1, user_id@0)], \
+            "PointInTimeJoinExec: by=hold_left, match=[ts@2 >= ts@1], on=[(user_id@1, user_id@0)], \
              age_max=86399999999999, and=[ts@2 >= known_at@3]"
         ),
         "{physical}"
@@ -84,6 +84,25 @@ async fn only_needed_columns_are_read() {
     // But they do not come out of the join.
     let (_, physical) = explain(&context, &format!("SELECT count(f.n) FROM {JOIN}")).await;
     assert!(!physical.contains("ProjectionExec"), "{physical}");
+}
+
+#[tokio::test]
+async fn the_shorter_side_is_held() {
+    let context = labels(1, 8192).await;
+    let by = async |left: &str, right: &str, cut: &str| {
+        let sql = format!(
+            "SELECT * FROM {left} l ASOF JOIN {right} r MATCH_CONDITION (l.ts >= r.ts {cut})"
+        );
+        let (_, physical) = explain(&context, &sql).await;
+        let (_, by) = physical.split_once("by=").unwrap();
+        by.split_once(',').unwrap().0.to_owned()
+    };
+    assert_eq!(by("labels", "features", "").await, "hold_left");
+    assert_eq!(by("features", "labels", "").await, "hold_right");
+    // A right row that is not yet known to one left row is to a later one: that needs the left.
+    let cut = "AND r.ts + INTERVAL '1 day' <= l.ts";
+    assert_eq!(by("features", "labels", cut).await, "hold_left");
+    assert_eq!(by("labels", "features", "AND r.n < l.id").await, "merge");
 }
 
 #[tokio::test]
