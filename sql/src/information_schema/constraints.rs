@@ -30,7 +30,7 @@ fn each_check(
     for entry in standard(context, wanted).filter(|entry| entry.table().is_some()) {
         let Some(relation) = context.relation(entry.oid) else { continue };
         let schema = names::schema_oid(context, &entry.schema).unwrap_or_default();
-        for (name, check) in &relation.constraints {
+        for (name, check) in relation.constraints.iter() {
             let columns = checked_columns(check, &relation.columns).into_iter();
             let columns = columns.map(|i| relation.columns.field(i).name().clone()).collect();
             let clause = format!("(({check}))");

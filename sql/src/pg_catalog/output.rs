@@ -1,4 +1,4 @@
-//! The last steps of planning: subqueries joined, and OIDs of `regclass` and its kin by name.
+//! OIDs of `regclass` and its kin by name, where a client sees them.
 //!
 //! Inside a statement such a value is a number, so that it compares and joins as in PostgreSQL.
 //! Only what leaves the statement is text.
@@ -10,12 +10,11 @@ use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 
 use super::context::SystemContext;
-use super::{correlated, functions};
+use super::functions;
 use crate::types;
 
-/// The plan as it can run, with its columns as a client sees them.
+/// The plan with its columns as a client sees them.
 pub(crate) fn shown(plan: LogicalPlan, context: &Arc<SystemContext>) -> DfResult<LogicalPlan> {
-    let plan = correlated::join_subqueries(plan)?;
     let mut changed = false;
     let columns: Vec<Expr> = plan
         .schema()

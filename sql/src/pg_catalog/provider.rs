@@ -37,6 +37,11 @@ pub(crate) fn system_table(
     Some(Arc::new(SystemTable { relation, source: tables::source(relation)?, context }))
 }
 
+/// Whether [`system_table`] knows the name.
+pub(crate) fn is_system_relation(schema: Option<&str>, name: &str) -> bool {
+    relations::find(schema.unwrap_or("pg_catalog"), name).is_some()
+}
+
 /// Whether a table is one of the system's own.
 pub(crate) fn is_system(table: &Arc<dyn TableProvider>) -> bool {
     table.downcast_ref::<SystemTable>().is_some()

@@ -19,6 +19,8 @@ use datafusion::sql::sqlparser::ast::{
     Expr, ObjectName, Query, Select, Statement, TableFactor, VisitMut, VisitorMut,
 };
 
+pub(crate) use casts::shown_by_name;
+
 /// Rewrites a statement in place.
 pub(crate) fn rewrite(statement: &mut Statement) {
     let _ = statement.visit(&mut Rewrite);

@@ -60,6 +60,11 @@ fn called(expr: &Expr) -> Option<String> {
     }
 }
 
+/// Whether values of a type are OIDs that are written by name, so that a parameter of it is text.
+pub(crate) fn shown_by_name(data_type: &DataType) -> bool {
+    identifier_type(data_type).is_some()
+}
+
 fn identifier_type(data_type: &DataType) -> Option<&'static str> {
     if matches!(data_type, DataType::Regclass) {
         return Some("regclass");

@@ -26,7 +26,7 @@ pub(crate) fn pg_class(context: &SystemContext, wanted: &Wanted, rows: &mut Rows
             ("oid", system.oid.into()),
             ("relname", system.name.into()),
             ("relnamespace", names::schema_oid(context, system.schema).into()),
-            ("relowner", names::role_oid(&context.session.user).into()),
+            ("relowner", names::role_oid(context.system_owner()).into()),
             ("relkind", system.kind.into()),
             ("relnatts", count(system.columns.fields().len())),
             ("reltuples", Value::Float(-1.0)),
@@ -94,7 +94,9 @@ fn options(entry: &Entry, details: Option<&Relation>) -> Value {
         options.extend(given.iter().map(|(key, value)| format!("{key}={value}")));
     }
     if let Some(details) = details {
-        options.extend(details.options.iter().map(|(key, value)| format!("{key}={value}")));
+        // Delta's own properties follow from the protocol; nobody wrote them.
+        let own = details.options.iter().filter(|(key, _)| !key.starts_with("delta."));
+        options.extend(own.map(|(key, value)| format!("{key}={value}")));
         if !details.partition_columns.is_empty() {
             options.push(format!("partition_by={}", details.partition_columns.join(",")));
         }

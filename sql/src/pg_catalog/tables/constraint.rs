@@ -22,7 +22,7 @@ pub(crate) fn pg_constraint(
 ) -> Result<()> {
     for entry in context.relation_entries().filter(|entry| wanted.includes(entry)) {
         let Some(relation) = context.relation(entry.oid) else { continue };
-        for (number, (name, check)) in (1_u32..).zip(&relation.constraints) {
+        for (number, (name, check)) in (1_u32..).zip(relation.constraints.iter()) {
             rows.push([
                 ("oid", names::constraint_oid(entry.oid, number).into()),
                 ("conname", name.as_str().into()),

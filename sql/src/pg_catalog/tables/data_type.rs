@@ -140,7 +140,7 @@ pub(crate) fn function_oid(name: &str) -> Option<u32> {
 }
 
 pub(crate) fn pg_type(context: &SystemContext, _: &Wanted, rows: &mut Rows) -> Result<()> {
-    let owner = names::role_oid(&context.session.user);
+    let owner = names::role_oid(context.system_owner());
     for row in TYPES.values() {
         let [subscript, input, output, receive, send, modifier_in, modifier_out] = row.functions;
         rows.push([

@@ -30,8 +30,9 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::error::{Error, Result, state};
-use crate::pg_catalog::{
-    self, Activity, Functions, Relation, Relations, SessionFacts, Setting, SystemContext,
+use crate::pg_catalog;
+use crate::pg_catalog::context::{
+    Activity, Functions, Relation, Relations, SessionFacts, Setting, SystemContext,
 };
 use crate::types;
 
@@ -75,9 +76,9 @@ fn with(field: Field, key: &str, value: &str) -> Field {
 fn relation(columns: Vec<Field>) -> Relation {
     Relation {
         columns: Arc::new(Schema::new(columns)),
-        partition_columns: Vec::new(),
-        constraints: BTreeMap::new(),
-        options: BTreeMap::new(),
+        partition_columns: Arc::default(),
+        constraints: Arc::default(),
+        options: Arc::default(),
         row_count: Some(1_000),
         byte_count: 20_000,
     }
@@ -101,7 +102,8 @@ fn transactions() -> Relation {
     ];
     let mut columns: Vec<Field> = columns.into_iter().map(column).collect();
     columns[3] = with(with(columns[3].clone(), DEFAULT_KEY, "0"), COMMENT_KEY, "in euro");
-    let constraints = BTreeMap::from([("amount_ok".to_owned(), "amount >= 0".to_owned())]);
+    let constraints =
+        Arc::new(BTreeMap::from([("amount_ok".to_owned(), "amount >= 0".to_owned())]));
     Relation { constraints, ..relation(columns) }
 }
 
@@ -249,7 +251,7 @@ impl Fixture {
             eprintln!("{statement}");
         }
         let plan = self.plan(statement, parameters)?;
-        let plan = pg_catalog::shown(plan, &self.context)?;
+        let plan = pg_catalog::shown(pg_catalog::join_subqueries(plan)?, &self.context)?;
         self.context.load_all().await?;
         let values: Vec<ScalarValue> =
             parameters.iter().map(|value| ScalarValue::Utf8(value.map(str::to_owned))).collect();
