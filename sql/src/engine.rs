@@ -197,6 +197,8 @@ fn base_state(config: &EngineConfig, runtime: &Arc<RuntimeEnv>) -> SessionState 
         .with_default_features()
         .with_type_planner(Arc::new(TypePlanner))
         .with_query_planner(Arc::new(QueryPlanner));
+    // Before the others, which take any comparison.
+    builder.expr_planners().get_or_insert_default().insert(0, crate::pg_catalog::expr_planner());
     builder.relation_planners().get_or_insert_default().extend(relations);
     builder.build()
 }

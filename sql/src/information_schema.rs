@@ -29,7 +29,9 @@ pub(crate) fn source(name: &str) -> Option<Source> {
         "column_udt_usage" => of_tables(columns::column_udt_usage, TABLE),
         "columns" => of_tables(columns::columns, TABLE),
         "constraint_column_usage" => of_tables(constraints::constraint_column_usage, TABLE),
-        "element_types" => of_tables(columns::element_types, by_name("object_schema", "object_name")),
+        "element_types" => {
+            of_tables(columns::element_types, by_name("object_schema", "object_name"))
+        }
         "enabled_roles" => computed(privileges::enabled_roles),
         "information_schema_catalog_name" => computed(general::catalog_name),
         "parameters" => computed(routines::parameters),

@@ -20,8 +20,10 @@
 mod dml;
 mod engine;
 mod error;
+mod information_schema;
 mod output;
 mod parser;
+mod pg_catalog;
 mod plan;
 mod resolve;
 mod session;

@@ -14,9 +14,12 @@
 //! Never: a row of something that the server does not have. Never: an unknown table or function
 //! that is quietly empty; [`tables::EMPTY`] says which are empty, and why.
 
+mod array_text;
 pub(crate) mod context;
+mod correlated;
 pub(crate) mod functions;
 pub(crate) mod names;
+mod of_session;
 mod output;
 mod planner;
 pub(crate) mod provider;
@@ -25,14 +28,14 @@ mod rewrite;
 pub(crate) mod rows;
 pub(crate) mod tables;
 
-pub(crate) use context::{
-    Activity, Functions, Relation, Relations, SessionFacts, Setting, SystemContext,
-};
-pub(crate) use functions::{function, reads_relations};
+pub(crate) use context::SystemContext;
+pub(crate) use correlated::join_subqueries;
+pub(crate) use functions::{function, is_function, reads_relations};
+pub(crate) use of_session::of_session;
 pub(crate) use output::shown;
 pub(crate) use planner::expr_planner;
-pub(crate) use provider::system_table;
-pub(crate) use rewrite::rewrite;
+pub(crate) use provider::{is_system_relation, system_table};
+pub(crate) use rewrite::{rewrite, shown_by_name};
 
 #[cfg(test)]
 mod tests;

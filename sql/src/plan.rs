@@ -33,6 +33,7 @@ use url::Url;
 
 use crate::error::{Error, Result, state};
 use crate::parser;
+use crate::pg_catalog::{self, SystemContext};
 use crate::types;
 
 /// What the names in a statement stand for.
@@ -42,6 +43,8 @@ pub(crate) struct Names {
     pub(crate) functions: HashMap<String, Arc<ScalarUDF>>,
     /// Calls in FROM, by [`call_key`].
     pub(crate) calls: HashMap<String, Arc<dyn TableSource>>,
+    /// What the system's relations and functions tell of, where the statement names any.
+    pub(crate) system: Option<Arc<SystemContext>>,
 }
 
 /// Plans a statement that has a plan: a query or an INSERT.
@@ -55,9 +58,11 @@ pub(crate) fn statement(
     let planner = SqlToRel::new_with_options(&provider, parser_options(state));
     let mut context = PlannerContext::new().with_prepare_param_data_types(parameters.to_vec());
     let mut statement = statement;
+    pg_catalog::rewrite(&mut statement);
     views::point_in_time::rewrite_as_of(&mut statement);
     let _ = ast::VisitMut::visit(&mut statement, &mut PositionalCalls);
-    Ok(planner.sql_statement_to_plan_with_context(statement, &mut context)?)
+    let plan = planner.sql_statement_to_plan_with_context(statement, &mut context)?;
+    Ok(pg_catalog::join_subqueries(plan)?)
 }
 
 /// The planner takes only positional arguments in FROM; `table_at` was resolved by name before.

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use catalog::{Definition, Entry, LakeTable, Snapshot, TableSnapshot};
 use datafusion::common::TableReference;
@@ -23,6 +23,7 @@ use uuid::Uuid;
 use crate::dml::TARGET;
 use crate::error::{Error, Result, nearest, state};
 use crate::parser;
+use crate::pg_catalog::{self, SystemContext};
 use crate::plan::{self, Names};
 use crate::session::Session;
 
@@ -87,6 +88,8 @@ pub(crate) struct Resolver<'a> {
     search_path: Vec<String>,
     /// Versions that the statement reads, views included.
     pins: Pins,
+    /// Made when the statement first names something of the system.
+    system: OnceLock<Arc<SystemContext>>,
     depth: usize,
 }
 
@@ -101,6 +104,7 @@ impl<'a> Resolver<'a> {
             session,
             state,
             pins: Pins::default(),
+            system: OnceLock::new(),
             depth: 0,
         }
     }
@@ -111,9 +115,18 @@ impl<'a> Resolver<'a> {
         self
     }
 
+    /// What the statement's system relations and functions tell of.
+    fn system(&self) -> &Arc<SystemContext> {
+        self.system.get_or_init(|| pg_catalog::of_session(self.session, self.state))
+    }
+
     /// Resolves every name of a statement.
     pub(crate) async fn resolve(&self, statement: &ast::Statement) -> Result<Names> {
         refuse_dropped_clauses(statement)?;
+        // The planner rewrites the same way, and then looks for the same names.
+        let mut rewritten = statement.clone();
+        pg_catalog::rewrite(&mut rewritten);
+        let statement = &rewritten;
         let mut names = Names::default();
         let wrapped = DfStatement::Statement(Box::new(statement.clone()));
         let (relations, _) = resolve_table_references(&wrapped, true)?;
@@ -130,12 +143,15 @@ impl<'a> Resolver<'a> {
             names.calls.insert(call.key, source);
         }
         self.functions(&calls.functions, &mut names).await?;
+        names.system = self.system.get().map(Arc::clone);
         Ok(names)
     }
 
     async fn relation(&self, relation: &TableReference) -> Result<Arc<dyn TableSource>> {
         let (schema, name) = (relation.schema(), relation.table());
-        if let Some(system) = self.session.system_table(self.state, schema, name).await? {
+        if pg_catalog::is_system_relation(schema, name)
+            && let Some(system) = pg_catalog::system_table(schema, name, self.system())
+        {
             return Ok(provider_as_source(system));
         }
         if schema.is_none_or(|s| s == "pg_temp")
@@ -221,6 +237,7 @@ impl<'a> Resolver<'a> {
             snapshot: Arc::clone(&self.snapshot),
             search_path: search_path.to_vec(),
             pins: Arc::clone(&self.pins),
+            system: OnceLock::new(),
             depth: self.depth + 1,
         };
         let statement = ast::Statement::Query(parser::parse_query(sql)?);
@@ -254,6 +271,14 @@ impl<'a> Resolver<'a> {
         for object in called {
             let Ok((schema, name)) = split_name(object) else { continue };
             let key = if object.0.len() > 1 { object.to_string() } else { name.clone() };
+            if schema.is_none() && pg_catalog::is_function(&name) {
+                let function = pg_catalog::function(&name, self.system());
+                names.functions.extend(function.map(|function| (key, function)));
+                if pg_catalog::reads_relations(&name) {
+                    self.system().load_all().await?;
+                }
+                continue;
+            }
             if schema.is_none() && self.state.scalar_functions().contains_key(&name) {
                 continue;
             }

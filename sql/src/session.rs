@@ -13,7 +13,6 @@ use std::time::Duration;
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use catalog::{Entry, LakeTable, Snapshot};
 use datafusion::common::config::ConfigNonZeroUsize;
-use datafusion::datasource::TableProvider;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
 use datafusion::scalar::ScalarValue;
@@ -114,6 +113,13 @@ pub(crate) struct State {
     notices: Vec<Notice>,
     told: Vec<(String, String)>,
     temporary: HashMap<String, TemporaryTable>,
+}
+
+impl State {
+    /// A temporary table by its id.
+    pub(crate) fn temporary_by_id(&self, id: Uuid) -> Option<&TemporaryTable> {
+        self.temporary.values().find(|table| table.id == id)
+    }
 }
 
 /// A table of one session, on local disk.
@@ -497,16 +503,6 @@ impl Session {
 
     pub(crate) fn drop_temporary_tables(&self) {
         self.with(|s| s.temporary.clear());
-    }
-
-    /// A table of `pg_catalog` or `information_schema`, computed from the statement's snapshot.
-    pub(crate) async fn system_table(
-        &self,
-        _state: &SessionState,
-        _schema: Option<&str>,
-        _name: &str,
-    ) -> Result<Option<Arc<dyn TableProvider>>> {
-        Ok(None)
     }
 
     /// Learns of other servers' DDL, at most as often as the operator allows to be stale.

@@ -111,6 +111,12 @@ static REGISTRY: &[Setting] = &[
         "Whether a new transaction refuses writes.",
     ),
     setting(
+        "default_table_access_method",
+        "delta",
+        Kind::ReadOnly,
+        "Format of tables; there is one.",
+    ),
+    setting(
         "extra_float_digits",
         "1",
         Kind::Int(-15, 3),
@@ -130,6 +136,7 @@ static REGISTRY: &[Setting] = &[
     setting("lc_messages", "C", Kind::ReadOnly, "Language of messages."),
     setting("lock_timeout", "0", Kind::OneOf(&["0"]), "There are no locks to wait for."),
     setting("max_identifier_length", "63", Kind::ReadOnly, "Longest name, in bytes."),
+    setting("max_index_keys", "32", Kind::ReadOnly, "Columns of a key that clients make room for."),
     setting("row_security", "on", Kind::OneOf(&["on"]), "Row policies always hold."),
     reported("scram_iterations", "4096", Kind::ReadOnly, "Iterations of a SCRAM secret."),
     reported(

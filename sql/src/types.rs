@@ -10,6 +10,8 @@ mod builtin;
 mod declared;
 mod error;
 
+use std::collections::HashMap;
+
 use arrow::datatypes::{DataType, Field, FieldRef};
 
 pub use builtin::{by_name, by_oid, record_type, types};
@@ -142,9 +144,10 @@ fn short_name(format: &str) -> String {
 }
 
 /// The field of a list column. The element's type text moves to the list: Delta keeps the metadata of
-/// columns, not of elements.
+/// columns, not of elements, and a constant of the planner keeps neither.
 fn list_field(name: &str, item: Field, nullable: bool) -> Field {
     let text = item.metadata().get(TYPE_KEY).map(|text| format!("{text}[]"));
+    let item = item.with_metadata(HashMap::new());
     let field = Field::new(name, DataType::List(FieldRef::new(item)), nullable);
     match text {
         Some(text) => with_type_text(field, text),

@@ -84,7 +84,11 @@ pub(super) fn columns(context: &SystemContext, wanted: &Wanted, rows: &mut Rows)
     })
 }
 
-pub(super) fn element_types(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -> Result<()> {
+pub(super) fn element_types(
+    context: &SystemContext,
+    wanted: &Wanted,
+    rows: &mut Rows,
+) -> Result<()> {
     let catalog = context.session.database.as_str();
     each_column(context, wanted, |column| {
         let pg_type = types::pg_type_of(column.field);
@@ -104,7 +108,11 @@ pub(super) fn element_types(context: &SystemContext, wanted: &Wanted, rows: &mut
     })
 }
 
-pub(super) fn column_udt_usage(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -> Result<()> {
+pub(super) fn column_udt_usage(
+    context: &SystemContext,
+    wanted: &Wanted,
+    rows: &mut Rows,
+) -> Result<()> {
     let catalog = context.session.database.as_str();
     each_column(context, wanted, |column| {
         rows.push([
@@ -143,7 +151,8 @@ impl Sizes {
             scale: Some(0),
             ..Self::default()
         };
-        let float = |precision| Self { precision: Some(precision), radix: Some(2), ..Self::default() };
+        let float =
+            |precision| Self { precision: Some(precision), radix: Some(2), ..Self::default() };
         let time = |digits| Self { time_digits: Some(digits), ..Self::default() };
         match pg_type.name {
             "int2" => exact(16),
@@ -162,7 +171,8 @@ impl Sizes {
             }
             "text" | "varchar" | "bpchar" => {
                 let characters = types::character_length(pg_type.modifier);
-                let octets = characters.map_or(OCTETS_MAX, |n| n.saturating_mul(CHARACTER_BYTES_MAX));
+                let octets =
+                    characters.map_or(OCTETS_MAX, |n| n.saturating_mul(CHARACTER_BYTES_MAX));
                 Self { characters, octets: Some(octets), ..Self::default() }
             }
             "date" => time(0),

@@ -30,7 +30,7 @@ fn each_check(
     for entry in standard(context, wanted).filter(|entry| entry.table().is_some()) {
         let Some(relation) = context.relation(entry.oid) else { continue };
         let schema = names::schema_oid(context, &entry.schema).unwrap_or_default();
-        for (name, check) in &relation.constraints {
+        for (name, check) in relation.constraints.iter() {
             let columns = checked_columns(check, &relation.columns).into_iter();
             let columns = columns.map(|i| relation.columns.field(i).name().clone()).collect();
             let clause = format!("(({check}))");
@@ -42,13 +42,20 @@ fn each_check(
             }
             let name = format!("{schema}_{}_{number}_not_null", entry.oid);
             let clause = format!("{} IS NOT NULL", names::quote_identifier(field.name()));
-            visit(entry, Check { name, clause, columns: vec![field.name().clone()], written: false })?;
+            visit(
+                entry,
+                Check { name, clause, columns: vec![field.name().clone()], written: false },
+            )?;
         }
     }
     Ok(())
 }
 
-pub(super) fn table_constraints(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -> Result<()> {
+pub(super) fn table_constraints(
+    context: &SystemContext,
+    wanted: &Wanted,
+    rows: &mut Rows,
+) -> Result<()> {
     let catalog = || Value::from(context.session.database.as_str());
     each_check(context, wanted, |entry, check| {
         rows.push([
@@ -66,7 +73,11 @@ pub(super) fn table_constraints(context: &SystemContext, wanted: &Wanted, rows: 
     })
 }
 
-pub(super) fn check_constraints(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -> Result<()> {
+pub(super) fn check_constraints(
+    context: &SystemContext,
+    wanted: &Wanted,
+    rows: &mut Rows,
+) -> Result<()> {
     each_check(context, wanted, |entry, check| {
         rows.push([
             ("constraint_catalog", context.session.database.as_str().into()),

@@ -15,7 +15,7 @@ pub(super) fn catalog_name(context: &SystemContext, _: &Wanted, rows: &mut Rows)
 }
 
 pub(super) fn schemata(context: &SystemContext, _: &Wanted, rows: &mut Rows) -> Result<()> {
-    let user = context.session.user.as_str();
+    let user = context.system_owner();
     let fixed = [("pg_catalog", user), ("information_schema", user)];
     let temporary = (!context.temporary.is_empty()).then_some((TEMPORARY_SCHEMA, user));
     let own = context.snapshot.schemas().map(|entry| (entry.name.as_str(), entry.owner.as_str()));
@@ -64,8 +64,9 @@ fn table(
 }
 
 pub(super) fn views(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -> Result<()> {
-    let own = standard(context, wanted)
-        .filter_map(|entry| Some((entry.schema.as_str(), entry.name.as_str(), view_definition(entry)?)));
+    let own = standard(context, wanted).filter_map(|entry| {
+        Some((entry.schema.as_str(), entry.name.as_str(), view_definition(entry)?))
+    });
     let views = relations::all().iter().filter(|system| system.kind == "v");
     // Views of the system are computed, not queries: they have no text.
     let system = views.map(|system| (system.schema, system.name, String::new()));
@@ -87,7 +88,11 @@ pub(super) fn views(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -
     Ok(())
 }
 
-pub(super) fn view_table_usage(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -> Result<()> {
+pub(super) fn view_table_usage(
+    context: &SystemContext,
+    wanted: &Wanted,
+    rows: &mut Rows,
+) -> Result<()> {
     let catalog = || Value::from(context.session.database.as_str());
     for view in standard(context, wanted) {
         for input in dependency::inputs(context, view) {

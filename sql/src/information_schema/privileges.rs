@@ -9,7 +9,11 @@ const OF_TABLES: [&str; 7] =
     ["INSERT", "SELECT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"];
 const OF_COLUMNS: [&str; 4] = ["INSERT", "SELECT", "UPDATE", "REFERENCES"];
 
-pub(super) fn table_privileges(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -> Result<()> {
+pub(super) fn table_privileges(
+    context: &SystemContext,
+    wanted: &Wanted,
+    rows: &mut Rows,
+) -> Result<()> {
     for entry in standard(context, wanted) {
         for privilege in OF_TABLES {
             rows.push([
@@ -27,7 +31,11 @@ pub(super) fn table_privileges(context: &SystemContext, wanted: &Wanted, rows: &
     Ok(())
 }
 
-pub(super) fn column_privileges(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -> Result<()> {
+pub(super) fn column_privileges(
+    context: &SystemContext,
+    wanted: &Wanted,
+    rows: &mut Rows,
+) -> Result<()> {
     for entry in standard(context, wanted) {
         let Some(relation) = context.relation(entry.oid) else { continue };
         for (field, privilege) in
@@ -48,7 +56,11 @@ pub(super) fn column_privileges(context: &SystemContext, wanted: &Wanted, rows: 
     Ok(())
 }
 
-pub(super) fn routine_privileges(context: &SystemContext, _: &Wanted, rows: &mut Rows) -> Result<()> {
+pub(super) fn routine_privileges(
+    context: &SystemContext,
+    _: &Wanted,
+    rows: &mut Rows,
+) -> Result<()> {
     let catalog = || Value::from(context.session.database.as_str());
     for entry in context.model_entries() {
         rows.push([

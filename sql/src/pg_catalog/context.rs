@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
-use catalog::{Definition, Entry, Snapshot};
+use catalog::{DEFAULT_KEY, Definition, Entry, Snapshot};
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use futures::{StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
@@ -24,15 +24,32 @@ pub(crate) struct Relation {
     /// The columns, with their metadata.
     pub(crate) columns: SchemaRef,
     /// Columns whose values split the files.
-    pub(crate) partition_columns: Vec<String>,
+    pub(crate) partition_columns: Arc<[String]>,
     /// CHECK constraints, by name, as SQL.
-    pub(crate) constraints: BTreeMap<String, String>,
+    pub(crate) constraints: Arc<BTreeMap<String, String>>,
     /// Options of the table, as `WITH` takes them.
-    pub(crate) options: BTreeMap<String, String>,
+    pub(crate) options: Arc<BTreeMap<String, String>>,
     /// Rows, where known.
     pub(crate) row_count: Option<u64>,
     /// Bytes of the data files.
     pub(crate) byte_count: u64,
+}
+
+impl Relation {
+    /// Of a materialized view, whose columns are computed.
+    fn computed(self) -> Self {
+        let fields: Vec<Field> =
+            self.columns.fields().iter().map(|field| computed(field)).collect();
+        Self { columns: Arc::new(Schema::new(fields)), ..self }
+    }
+}
+
+/// The column of a view: it takes no rows, so it has no default and no NOT NULL, whatever the
+/// column has that it comes from.
+fn computed(field: &Field) -> Field {
+    let mut metadata = field.metadata().clone();
+    metadata.remove(DEFAULT_KEY);
+    field.clone().with_metadata(metadata).with_nullable(true)
 }
 
 /// Reads what a table's metadata say, at the version that the statement reads.
@@ -109,7 +126,6 @@ pub(crate) struct Functions {
 }
 
 /// What one statement knows of the server.
-#[derive(Debug)]
 pub(crate) struct SystemContext {
     /// The catalog.
     pub(crate) snapshot: Arc<Snapshot>,
@@ -122,6 +138,15 @@ pub(crate) struct SystemContext {
     /// Functions that are built in, for `pg_proc`.
     pub(crate) functions: Functions,
     loaded: Mutex<BTreeMap<u32, Arc<Relation>>>,
+}
+
+impl fmt::Debug for SystemContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The planner prints functions, and with them their context, in its messages.
+        f.debug_struct("SystemContext")
+            .field("version", &self.snapshot.version)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The schema of temporary tables.
@@ -142,7 +167,10 @@ impl SystemContext {
 
     /// Tables, views and materialized views, temporary ones last.
     pub(crate) fn relation_entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.snapshot.entries().chain(&self.temporary).filter(|entry| relation_kind(entry).is_some())
+        self.snapshot
+            .entries()
+            .chain(&self.temporary)
+            .filter(|entry| relation_kind(entry).is_some())
     }
 
     /// Models: functions to a client.
@@ -201,14 +229,17 @@ impl SystemContext {
 
     async fn load_one(&self, entry: &Arc<Entry>) -> Result<Relation> {
         let Definition::View { columns, .. } = &entry.definition else {
-            return self.relations.load(entry).await;
+            let relation = self.relations.load(entry).await?;
+            let table = matches!(entry.definition, Definition::Table(_));
+            return Ok(if table { relation } else { relation.computed() });
         };
-        let columns: Vec<Field> = columns.iter().map(Field::from).collect();
+        let columns: Vec<Field> =
+            columns.iter().map(|column| computed(&Field::from(column))).collect();
         Ok(Relation {
             columns: Arc::new(Schema::new(columns)),
-            partition_columns: Vec::new(),
-            constraints: BTreeMap::new(),
-            options: BTreeMap::new(),
+            partition_columns: Arc::default(),
+            constraints: Arc::default(),
+            options: Arc::default(),
             row_count: None,
             byte_count: 0,
         })
@@ -219,6 +250,12 @@ impl SystemContext {
         let mut settings = self.session.settings.iter();
         let found = settings.find(|setting| setting.name.eq_ignore_ascii_case(name));
         found.map(|setting| setting.value.as_str())
+    }
+
+    /// Who owns what the server brought along: the owner of schema `public`.
+    pub(crate) fn system_owner(&self) -> &str {
+        let public = self.snapshot.schema("public").map(|entry| entry.owner.as_str());
+        public.filter(|owner| !owner.is_empty()).unwrap_or(&self.session.user)
     }
 
     /// Every role that owns something, and the user.

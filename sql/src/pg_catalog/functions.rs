@@ -30,9 +30,9 @@ use super::context::SystemContext;
 use super::relations;
 use super::rows::{self, Value};
 use crate::error::Result;
+use crate::types::{self, PgType};
 
 pub(crate) use definition::view_definition;
-pub(crate) use lookup::{class_name, type_text};
 
 /// A call, as the function sees it: the context, and the types of the arguments.
 pub(super) struct Call<'a> {
@@ -96,14 +96,22 @@ pub(crate) fn function(name: &str, context: &Arc<SystemContext>) -> Option<Arc<S
         return Some(polymorphic);
     }
     let function = find(name)?;
-    let udf = SystemFunction { function, signature: signature(function), context: Arc::clone(context) };
+    let udf =
+        SystemFunction { function, signature: signature(function), context: Arc::clone(context) };
     Some(Arc::new(ScalarUDF::new_from_impl(udf)))
 }
 
-/// Every system function, for `pg_proc` and for a session that plans without looking at names.
-pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    let fixed = FUNCTIONS.iter().copied().flatten().map(|function| function.name);
-    fixed.chain(["array_or_empty", "array_expanded"])
+/// Whether [`function`] knows the name.
+pub(crate) fn is_function(name: &str) -> bool {
+    find(name).is_some() || arrays::polymorphic(name).is_some()
+}
+
+/// Every system function with the fewest arguments it takes and the type of its result.
+pub(crate) fn described() -> impl Iterator<Item = (&'static str, usize, PgType)> {
+    FUNCTIONS.iter().copied().flatten().map(|function| {
+        let result = types::pg_type_of(&relations::field("", function.result, true));
+        (function.name, *function.arguments.start(), result)
+    })
 }
 
 /// Whether a statement that calls this function needs [`SystemContext::load_all`] before it runs.

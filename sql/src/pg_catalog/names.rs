@@ -54,9 +54,9 @@ pub(crate) fn schema_name(context: &SystemContext, oid: u32) -> Option<&str> {
 /// The OID of a role: a digest of its name, below the OIDs of temporary tables.
 pub(crate) fn role_oid(name: &str) -> u32 {
     // FNV-1a; PostgreSQL's own roles have OIDs below 16384.
-    let digest = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
+    let digest = name
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     (digest & 0x3FFF_FFFF) | 0x4000_0000
 }
 

@@ -13,6 +13,8 @@ use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{Expr, ExprSchemable};
 
+use super::array_text;
+
 /// The planner of `array = '{1,2}'`, where PostgreSQL reads the text as an array.
 pub(crate) fn expr_planner() -> Arc<dyn ExprPlanner> {
     Arc::new(ArrayText)
@@ -36,15 +38,9 @@ impl ExprPlanner for ArrayText {
 /// Turns a literal text into an array of the other side's type, where the other side is one.
 fn read_as_array(text: &mut Expr, other: &Expr, schema: &DFSchema) {
     let Expr::Literal(ScalarValue::Utf8(Some(literal)), _) = text else { return };
-    let Some(elements) = literal.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
-        return;
-    };
+    let Some(elements) = array_text::elements(literal) else { return };
     let Ok(DataType::List(item)) = other.get_type(schema) else { return };
-    if elements.contains(['"', '{', '\\']) {
-        return;
-    }
-    let elements = elements.split(',').map(str::trim).filter(|element| !element.is_empty());
-    let texts: ArrayRef = Arc::new(elements.map(Some).collect::<StringArray>());
+    let texts: ArrayRef = Arc::new(StringArray::from(elements));
     let Ok(values) = cast(&texts, item.data_type()) else { return };
     *text = Expr::Literal(SingleRowListArrayBuilder::new(values).build_list_scalar(), None);
 }

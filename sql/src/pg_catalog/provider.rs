@@ -37,6 +37,16 @@ pub(crate) fn system_table(
     Some(Arc::new(SystemTable { relation, source: tables::source(relation)?, context }))
 }
 
+/// Whether [`system_table`] knows the name.
+pub(crate) fn is_system_relation(schema: Option<&str>, name: &str) -> bool {
+    relations::find(schema.unwrap_or("pg_catalog"), name).is_some()
+}
+
+/// Whether a table is one of the system's own.
+pub(crate) fn is_system(table: &Arc<dyn TableProvider>) -> bool {
+    table.downcast_ref::<SystemTable>().is_some()
+}
+
 struct SystemTable {
     relation: &'static SystemRelation,
     source: Source,
@@ -101,7 +111,8 @@ fn wanted(filters: &[Expr], keys: Keys) -> Wanted {
         let key = key?;
         filters.iter().find_map(|filter| equal_to(filter, key))
     };
-    let oids = values(keys.oid).and_then(|texts| texts.iter().map(|text| text.parse().ok()).collect());
+    let oids =
+        values(keys.oid).and_then(|texts| texts.iter().map(|text| text.parse().ok()).collect());
     Wanted { oids, schemas: values(keys.schema), names: values(keys.name) }
 }
 

@@ -8,7 +8,7 @@
 mod build;
 mod calls;
 mod casts;
-mod operators;
+pub(super) mod operators;
 mod relations;
 mod selects;
 mod subqueries;
@@ -16,8 +16,10 @@ mod subqueries;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, ObjectName, Query, Statement, TableFactor, VisitMut, VisitorMut,
+    Expr, ObjectName, Query, Select, Statement, TableFactor, VisitMut, VisitorMut,
 };
+
+pub(crate) use casts::shown_by_name;
 
 /// Rewrites a statement in place.
 pub(crate) fn rewrite(statement: &mut Statement) {
@@ -44,14 +46,22 @@ impl VisitorMut for Rewrite {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        selects::of_nothing(select);
+        selects::system_columns(select);
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         operators::plain(expr);
         casts::object_identifiers(expr);
         casts::array_literals(expr);
         casts::system_domains(expr);
         operators::membership(expr);
+        operators::escaped_like(expr);
         calls::system_function(expr);
         calls::field_of_value(expr);
+        calls::array_or_empty(expr);
         subqueries::array_of(expr);
         subqueries::scalar(expr);
         ControlFlow::Continue(())

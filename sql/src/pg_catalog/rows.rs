@@ -5,8 +5,9 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Float32Builder, Int16Builder, Int32Builder, Int64Builder, ListBuilder,
-    RecordBatch, RecordBatchOptions, StringBuilder, TimestampMicrosecondBuilder, UInt32Builder,
+    ArrayRef, BooleanBuilder, Float32Builder, Int16Builder, Int32Builder, Int64Builder,
+    ListBuilder, RecordBatch, RecordBatchOptions, StringBuilder, TimestampMicrosecondBuilder,
+    UInt32Builder,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
@@ -76,7 +77,8 @@ impl Rows {
 
     /// Adds a row.
     pub(crate) fn push<const N: usize>(&mut self, values: [(&str, Value); N]) -> Result<()> {
-        let mut row: Vec<Value> = self.schema.fields().iter().map(|field| unmentioned(field)).collect();
+        let mut row: Vec<Value> =
+            self.schema.fields().iter().map(|field| unmentioned(field)).collect();
         for (name, value) in values {
             let index = self.schema.index_of(name).map_err(|_| {
                 Error::internal(format!("a system relation has no column \"{name}\""))

@@ -24,8 +24,8 @@ use super::rows::Rows;
 use crate::error::Result;
 use crate::information_schema;
 
-pub(crate) use function::{arguments, identity_arguments, result_type};
 pub(crate) use constraint::check_definition;
+pub(crate) use function::{arguments, identity_arguments, result_type};
 
 /// Computes the rows of a relation, or at least those that `Wanted` speaks of.
 pub(crate) type Compute = fn(&SystemContext, &Wanted, &mut Rows) -> Result<()>;
@@ -89,6 +89,11 @@ pub(crate) const fn by_name(schema: &'static str, name: &'static str) -> Keys {
     Keys { oid: None, schema: Some(schema), name: Some(name) }
 }
 
+/// Whether a relation never has rows.
+pub(crate) fn empty(relation: &SystemRelation) -> bool {
+    matches!(source(relation), Some(Source::Empty))
+}
+
 /// How the rows of a relation come about.
 pub(crate) fn source(relation: &SystemRelation) -> Option<Source> {
     let found = match relation.schema {
@@ -141,35 +146,118 @@ fn catalog_source(name: &str) -> Option<Source> {
 
 /// Relations that have no rows, and why.
 pub(crate) static EMPTY: &[(&str, &[&str])] = &[
-    ("there are no indexes: keys are found by statistics and by partitions",
-     &["pg_index", "pg_indexes", "pg_opclass", "pg_opfamily", "pg_stat_all_indexes", "pg_stat_user_indexes"]),
-    ("there are no foreign, primary or unique keys",
-     &["key_column_usage", "referential_constraints", "constraint_table_usage"]),
-    ("there are no inheriting or partitioned tables; partitions of a table are folders of its files",
-     &["pg_inherits", "pg_partitioned_table"]),
-    ("there are no triggers, rules or row policies",
-     &["pg_trigger", "pg_event_trigger", "pg_rules", "pg_policy", "pg_policies", "triggers", "triggered_update_columns"]),
+    (
+        "there are no indexes: keys are found by statistics and by partitions",
+        &[
+            "pg_index",
+            "pg_indexes",
+            "pg_opclass",
+            "pg_opfamily",
+            "pg_stat_all_indexes",
+            "pg_stat_user_indexes",
+        ],
+    ),
+    (
+        "there are no foreign, primary or unique keys",
+        &["key_column_usage", "referential_constraints", "constraint_table_usage"],
+    ),
+    (
+        "there are no inheriting or partitioned tables; partitions of a table are folders of its files",
+        &["pg_inherits", "pg_partitioned_table"],
+    ),
+    (
+        "there are no triggers, rules or row policies",
+        &[
+            "pg_trigger",
+            "pg_event_trigger",
+            "pg_rules",
+            "pg_policy",
+            "pg_policies",
+            "triggers",
+            "triggered_update_columns",
+        ],
+    ),
     ("there are no sequences", &["pg_sequence", "pg_sequences", "sequences"]),
-    ("there are no enums, ranges, domains, composite types or transforms",
-     &["pg_enum", "pg_range", "pg_transform", "attributes", "domains", "domain_constraints", "domain_udt_usage", "user_defined_types",
-       "column_domain_usage", "transforms", "udt_privileges", "role_udt_grants"]),
+    (
+        "there are no enums, ranges, domains, composite types or transforms",
+        &[
+            "pg_enum",
+            "pg_range",
+            "pg_transform",
+            "attributes",
+            "domains",
+            "domain_constraints",
+            "domain_udt_usage",
+            "user_defined_types",
+            "column_domain_usage",
+            "transforms",
+            "udt_privileges",
+            "role_udt_grants",
+        ],
+    ),
     ("there are no extensions", &["pg_extension", "pg_available_extensions"]),
-    ("there are no foreign servers or tables",
-     &["pg_foreign_data_wrapper", "pg_foreign_server", "pg_foreign_table", "pg_user_mapping", "pg_user_mappings", "foreign_data_wrapper_options",
-       "foreign_data_wrappers", "foreign_server_options", "foreign_servers", "foreign_table_options", "foreign_tables", "user_mapping_options",
-       "user_mappings", "column_options"]),
-    ("there is no replication", 
-     &["pg_publication", "pg_publication_namespace", "pg_publication_rel", "pg_publication_tables", "pg_subscription", "pg_subscription_rel", "pg_replication_slots"]),
+    (
+        "there are no foreign servers or tables",
+        &[
+            "pg_foreign_data_wrapper",
+            "pg_foreign_server",
+            "pg_foreign_table",
+            "pg_user_mapping",
+            "pg_user_mappings",
+            "foreign_data_wrapper_options",
+            "foreign_data_wrappers",
+            "foreign_server_options",
+            "foreign_servers",
+            "foreign_table_options",
+            "foreign_tables",
+            "user_mapping_options",
+            "user_mappings",
+            "column_options",
+        ],
+    ),
+    (
+        "there is no replication",
+        &[
+            "pg_publication",
+            "pg_publication_namespace",
+            "pg_publication_rel",
+            "pg_publication_tables",
+            "pg_subscription",
+            "pg_subscription_rel",
+            "pg_replication_slots",
+        ],
+    ),
     ("there are no locks, and no prepared transactions", &["pg_locks", "pg_prepared_xacts"]),
-    ("statistics are those of the files, and are not shown here",
-     &["pg_statistic", "pg_statistic_ext", "pg_statistic_ext_data", "pg_stats", "pg_stats_ext"]),
+    (
+        "statistics are those of the files, and are not shown here",
+        &["pg_statistic", "pg_statistic_ext", "pg_statistic_ext_data", "pg_stats", "pg_stats_ext"],
+    ),
     ("there are no large objects", &["pg_largeobject_metadata"]),
     ("there is no text search configuration", &["pg_ts_config"]),
-    ("roles have no members and no grants of their own yet",
-     &["pg_auth_members", "pg_group", "pg_default_acl", "pg_db_role_setting", "administrable_role_authorizations", "applicable_roles",
-       "role_column_grants", "role_routine_grants"]),
+    (
+        "roles have no members and no grants of their own yet",
+        &[
+            "pg_auth_members",
+            "pg_group",
+            "pg_default_acl",
+            "pg_db_role_setting",
+            "administrable_role_authorizations",
+            "applicable_roles",
+            "role_column_grants",
+            "role_routine_grants",
+        ],
+    ),
     ("there is one database, and shared objects have no comments", &["pg_shdescription"]),
-    ("functions are models or built in: they read no tables",
-     &["check_constraint_routine_usage", "routine_column_usage", "routine_routine_usage", "routine_sequence_usage", "routine_table_usage", "view_routine_usage"]),
+    (
+        "functions are models or built in: they read no tables",
+        &[
+            "check_constraint_routine_usage",
+            "routine_column_usage",
+            "routine_routine_usage",
+            "routine_sequence_usage",
+            "routine_table_usage",
+            "view_routine_usage",
+        ],
+    ),
     ("no column depends on another", &["column_column_usage"]),
 ];

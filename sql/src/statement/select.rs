@@ -16,6 +16,7 @@ use futures::StreamExt;
 
 use crate::error::{Error, Result, state};
 use crate::output::Output;
+use crate::pg_catalog;
 use crate::plan;
 use crate::resolve::Resolver;
 use crate::session::Session;
@@ -78,7 +79,10 @@ pub(crate) async fn plan_query(
     let names = output_names(&mut query);
     let statement = ast::Statement::Query(Box::new(query));
     let resolved = Resolver::new(session, state).resolve(&statement).await?;
-    let plan = plan::statement(state, &resolved, statement, &given)?;
+    let mut plan = plan::statement(state, &resolved, statement, &given)?;
+    if let Some(system) = &resolved.system {
+        plan = pg_catalog::shown(plan, system)?;
+    }
     Ok(Planned { plan, names })
 }
 
@@ -120,6 +124,7 @@ pub(crate) fn with_cast_types(
             if let ast::Expr::Cast { expr, data_type, .. } = expr
                 && let ast::Expr::Value(_) = expr.as_ref()
                 && let Some(at) = crate::dml::placeholder(expr)
+                && !pg_catalog::shown_by_name(data_type)
                 && let Ok(field) = crate::types::field_of_value_type(data_type, "", true)
             {
                 if self.0.len() <= at {

@@ -1,5 +1,5 @@
 -- The schema that every client looked at when its queries were recorded.
-DROP DATABASE IF EXISTS tarn;
+DROP DATABASE IF EXISTS tarn WITH (FORCE);
 CREATE DATABASE tarn TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' ENCODING 'UTF8';
 \c tarn
 CREATE SCHEMA features; CREATE SCHEMA processed; CREATE SCHEMA raw;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int32Array, ListArray, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array, ListArray, StringArray, StructArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::error::Result as DfResult;
@@ -24,7 +24,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
 
 /// Arrays have one dimension, and start at 1; an empty one has no bounds.
 fn bound(arguments: &[Value], of: fn(i64) -> i64) -> Value {
-    let Some(length) = length(&arguments[0]).filter(|length| *length > 0) else { return Value::Null };
+    let Some(length) = length(&arguments[0]).filter(|length| *length > 0) else {
+        return Value::Null;
+    };
     if value::int(&arguments[1]) == Some(1) { Value::Int(of(length)) } else { Value::Null }
 }
 
@@ -48,40 +50,41 @@ fn subscripts(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
     Ok(Value::List(numbers))
 }
 
-/// A function from an array to an array, whose type follows from the argument's.
+/// `array_or_empty(x)`: what `coalesce(x, '{}')` is, where the planner does not read `'{}'` as an
+/// array. Of text, it is the text.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct ArrayFunction {
-    name: &'static str,
+struct OrEmpty {
     signature: Signature,
-    result: fn(&FieldRef) -> DataType,
-    body: fn(&ListArray, &FieldRef) -> ArrayRef,
+}
+
+/// `array_expanded(a)`: the elements `x` with their numbers `n`; unnest of it is what
+/// `information_schema._pg_expandarray(a)` returns.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Expanded {
+    signature: Signature,
 }
 
 /// Functions whose result's type follows from the argument's.
 pub(super) fn polymorphic(name: &str) -> Option<Arc<ScalarUDF>> {
-    let (name, result, body): (_, fn(&FieldRef) -> DataType, fn(&ListArray, &FieldRef) -> ArrayRef) =
-        match name {
-            // `ARRAY(SELECT ...)` over no rows is an empty array, not NULL.
-            "array_or_empty" => ("array_or_empty", |item| DataType::List(Arc::clone(item)), or_empty),
-            // What `rewrite` makes of information_schema._pg_expandarray(a): unnest of this.
-            "array_expanded" => ("array_expanded", expanded_type, expanded),
-            _ => return None,
-        };
     let signature = Signature::any(1, Volatility::Immutable);
-    Some(Arc::new(ScalarUDF::new_from_impl(ArrayFunction { name, signature, result, body })))
+    Some(Arc::new(match name {
+        "array_or_empty" => ScalarUDF::new_from_impl(OrEmpty { signature }),
+        "array_expanded" => ScalarUDF::new_from_impl(Expanded { signature }),
+        _ => return None,
+    }))
 }
 
-/// The element's field of an array argument; anything else, such as a bare NULL, holds nothing.
-fn item_of(argument: &DataType) -> FieldRef {
-    match argument {
+/// The element's field of an array; anything else, such as a bare NULL, has no elements.
+fn item_of(array: &DataType) -> FieldRef {
+    match array {
         DataType::List(item) => Arc::clone(item),
         _ => Arc::new(Field::new("item", DataType::Utf8, true)),
     }
 }
 
-impl ScalarUDFImpl for ArrayFunction {
-    fn name(&self) -> &str {
-        self.name
+impl ScalarUDFImpl for OrEmpty {
+    fn name(&self) -> &'static str {
+        "array_or_empty"
     }
 
     fn signature(&self) -> &Signature {
@@ -89,20 +92,55 @@ impl ScalarUDFImpl for ArrayFunction {
     }
 
     fn return_type(&self, arguments: &[DataType]) -> DfResult<DataType> {
-        Ok((self.result)(&item_of(arguments.first().unwrap_or(&DataType::Null))))
+        Ok(match arguments {
+            [text @ (DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)] => text.clone(),
+            [array] => DataType::List(item_of(array)),
+            _ => DataType::Null,
+        })
     }
 
     fn return_field_from_args(&self, arguments: ReturnFieldArgs<'_>) -> DfResult<FieldRef> {
-        let types: Vec<DataType> =
-            arguments.arg_fields.iter().map(|field| field.data_type().clone()).collect();
-        Ok(Arc::new(Field::new(self.name, self.return_type(&types)?, true)))
+        let argument = arguments.arg_fields[0].as_ref();
+        let data_type = self.return_type(&[argument.data_type().clone()])?;
+        Ok(Arc::new(argument.clone().with_data_type(data_type)))
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
+        let array = arguments.args[0].to_array(arguments.number_rows)?;
+        let DataType::List(item) = arguments.return_type() else {
+            let texts = array_of_texts(&array, arguments.return_type())?;
+            return Ok(ColumnarValue::Array(texts));
+        };
+        let lists = arrow::compute::cast(&array, arguments.return_type())?;
+        Ok(ColumnarValue::Array(or_empty(lists.as_list::<i32>(), item)))
+    }
+}
+
+fn array_of_texts(texts: &ArrayRef, data_type: &DataType) -> DfResult<ArrayRef> {
+    let plain = arrow::compute::cast(texts, &DataType::Utf8)?;
+    let filled: StringArray =
+        plain.as_string::<i32>().iter().map(|text| Some(text.unwrap_or("{}"))).collect();
+    Ok(arrow::compute::cast(&filled, data_type)?)
+}
+
+impl ScalarUDFImpl for Expanded {
+    fn name(&self) -> &'static str {
+        "array_expanded"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> DfResult<DataType> {
+        Ok(DataType::List(expanded_item(&item_of(arguments.first().unwrap_or(&DataType::Null)))))
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
         let array = arguments.args[0].to_array(arguments.number_rows)?;
         let item = item_of(array.data_type());
         let lists = arrow::compute::cast(&array, &DataType::List(Arc::clone(&item)))?;
-        Ok(ColumnarValue::Array((self.body)(lists.as_list::<i32>(), &item)))
+        Ok(ColumnarValue::Array(expanded(lists.as_list::<i32>(), &item)))
     }
 }
 
@@ -127,10 +165,6 @@ fn expanded_item(item: &FieldRef) -> FieldRef {
     Arc::new(Field::new("item", DataType::Struct(expanded_fields(item).into()), true))
 }
 
-fn expanded_type(item: &FieldRef) -> DataType {
-    DataType::List(expanded_item(item))
-}
-
 /// Each element `x` with its number `n`, from 1.
 fn expanded(lists: &ListArray, item: &FieldRef) -> ArrayRef {
     let offsets = lists.offsets().clone();
@@ -141,7 +175,13 @@ fn expanded(lists: &ListArray, item: &FieldRef) -> ArrayRef {
             *slot = number;
         }
     }
-    let columns: Vec<ArrayRef> = vec![Arc::clone(lists.values()), Arc::new(Int32Array::from(numbers))];
+    let columns: Vec<ArrayRef> =
+        vec![Arc::clone(lists.values()), Arc::new(Int32Array::from(numbers))];
     let elements = StructArray::new(expanded_fields(item).into(), columns, None);
-    Arc::new(ListArray::new(expanded_item(item), offsets, Arc::new(elements), lists.nulls().cloned()))
+    Arc::new(ListArray::new(
+        expanded_item(item),
+        offsets,
+        Arc::new(elements),
+        lists.nulls().cloned(),
+    ))
 }

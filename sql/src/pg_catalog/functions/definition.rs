@@ -14,9 +14,15 @@ pub(super) static FUNCTIONS: &[Function] = &[
     strict("pg_get_ruledef", 1..=2, "text", rule),
     strict("pg_get_expr", 2..=3, "text", |_, a| Ok(value::text(&a[0]).into())),
     strict("pg_get_constraintdef", 1..=2, "text", constraint).reading_relations(),
-    strict("pg_get_function_arguments", 1..=1, "text", |call, a| of_model(call, a, tables::arguments)),
-    strict("pg_get_function_identity_arguments", 1..=1, "text", |call, a| of_model(call, a, tables::identity_arguments)),
-    strict("pg_get_function_result", 1..=1, "text", |call, a| of_model(call, a, tables::result_type)),
+    strict("pg_get_function_arguments", 1..=1, "text", |call, a| {
+        of_model(call, a, tables::arguments)
+    }),
+    strict("pg_get_function_identity_arguments", 1..=1, "text", |call, a| {
+        of_model(call, a, tables::identity_arguments)
+    }),
+    strict("pg_get_function_result", 1..=1, "text", |call, a| {
+        of_model(call, a, tables::result_type)
+    }),
     strict("obj_description", 1..=2, "text", object_description),
     strict("col_description", 2..=2, "text", column_description).reading_relations(),
     strict("shobj_description", 2..=2, "text", nothing),
@@ -45,8 +51,8 @@ pub(crate) fn view_definition(entry: &Entry) -> Option<String> {
 
 /// By OID, or by name.
 fn view(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
-    let oid = value::oid(&arguments[0])
-        .or_else(|| class_oid(call.context, &value::text(&arguments[0])));
+    let oid =
+        value::oid(&arguments[0]).or_else(|| class_oid(call.context, &value::text(&arguments[0])));
     let entry = oid.and_then(|oid| call.context.relation_entry(oid));
     Ok(entry.and_then(|entry| view_definition(entry)).into())
 }
@@ -81,7 +87,8 @@ fn object_description(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
     let snapshot = &call.context.snapshot;
     let relation = call.context.relation_entry(oid).map(|entry| ("pg_class", entry));
     let schema = || snapshot.schemas().find(|entry| entry.oid == oid).map(|e| ("pg_namespace", e));
-    let model = || call.context.model_entries().find(|entry| entry.oid == oid).map(|e| ("pg_proc", e));
+    let model =
+        || call.context.model_entries().find(|entry| entry.oid == oid).map(|e| ("pg_proc", e));
     let found = relation.or_else(schema).or_else(model);
     let found = found.filter(|(own, _)| catalog.as_ref().is_none_or(|asked| asked == own));
     Ok(found.and_then(|(_, entry)| entry.comment.clone()).into())

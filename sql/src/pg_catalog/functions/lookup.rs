@@ -19,25 +19,54 @@ pub(super) static FUNCTIONS: &[Function] = &[
     strict("regclass", 1..=1, "regclass", |call, a| cast(call, a, class_oid, missing_class)),
     strict("regtype", 1..=1, "regtype", |call, a| cast(call, a, type_oid, missing_type)),
     strict("regproc", 1..=1, "regproc", |call, a| cast(call, a, function_oid, missing_function)),
-    strict("regprocedure", 1..=1, "regprocedure", |call, a| cast(call, a, function_oid, missing_function)),
-    strict("regnamespace", 1..=1, "regnamespace", |call, a| cast(call, a, schema_oid, missing_schema)),
+    strict("regprocedure", 1..=1, "regprocedure", |call, a| {
+        cast(call, a, function_oid, missing_function)
+    }),
+    strict("regnamespace", 1..=1, "regnamespace", |call, a| {
+        cast(call, a, schema_oid, missing_schema)
+    }),
     strict("regrole", 1..=1, "regrole", |call, a| cast(call, a, role_oid, missing_role)),
-    strict("to_regclass", 1..=1, "regclass", |call, a| Ok(class_oid(call.context, &value::text(&a[0])).into())),
-    strict("to_regtype", 1..=1, "regtype", |call, a| Ok(type_oid(call.context, &value::text(&a[0])).into())),
-    strict("to_regproc", 1..=1, "regproc", |call, a| Ok(function_oid(call.context, &value::text(&a[0])).into())),
-    strict("to_regnamespace", 1..=1, "regnamespace", |call, a| Ok(schema_oid(call.context, &value::text(&a[0])).into())),
-    strict("to_regrole", 1..=1, "regrole", |call, a| Ok(role_oid(call.context, &value::text(&a[0])).into())),
-    strict("regclass_text", 1..=1, "text", |call, a| Ok(shown(a, |oid| class_name(call.context, oid)))),
+    strict("to_regclass", 1..=1, "regclass", |call, a| {
+        Ok(class_oid(call.context, &value::text(&a[0])).into())
+    }),
+    strict("to_regtype", 1..=1, "regtype", |call, a| {
+        Ok(type_oid(call.context, &value::text(&a[0])).into())
+    }),
+    strict("to_regproc", 1..=1, "regproc", |call, a| {
+        Ok(function_oid(call.context, &value::text(&a[0])).into())
+    }),
+    strict("to_regnamespace", 1..=1, "regnamespace", |call, a| {
+        Ok(schema_oid(call.context, &value::text(&a[0])).into())
+    }),
+    strict("to_regrole", 1..=1, "regrole", |call, a| {
+        Ok(role_oid(call.context, &value::text(&a[0])).into())
+    }),
+    strict("regclass_text", 1..=1, "text", |call, a| {
+        Ok(shown(a, |oid| class_name(call.context, oid)))
+    }),
     strict("regtype_text", 1..=1, "text", |_, a| Ok(shown(a, |oid| Some(type_text(oid, -1))))),
-    strict("regproc_text", 1..=1, "text", |call, a| Ok(shown(a, |oid| function_text(call.context, oid)))),
-    strict("regprocedure_text", 1..=1, "text", |call, a| Ok(shown(a, |oid| function_text(call.context, oid)))),
-    strict("regnamespace_text", 1..=1, "text", |call, a| Ok(shown(a, |oid| names::schema_name(call.context, oid).map(names::quote_identifier)))),
-    strict("regrole_text", 1..=1, "text", |call, a| Ok(shown(a, |oid| role_name(call.context, oid).map(names::quote_identifier)))),
+    strict("regproc_text", 1..=1, "text", |call, a| {
+        Ok(shown(a, |oid| function_text(call.context, oid)))
+    }),
+    strict("regprocedure_text", 1..=1, "text", |call, a| {
+        Ok(shown(a, |oid| function_text(call.context, oid)))
+    }),
+    strict("regnamespace_text", 1..=1, "text", |call, a| {
+        Ok(shown(a, |oid| names::schema_name(call.context, oid).map(names::quote_identifier)))
+    }),
+    strict("regrole_text", 1..=1, "text", |call, a| {
+        Ok(shown(a, |oid| role_name(call.context, oid).map(names::quote_identifier)))
+    }),
     strict("pg_get_userbyid", 1..=1, "name", user_by_id),
     strict("format_type", 2..=2, "text", format_type).taking_null(),
-    strict("pg_typeof", 1..=1, "regtype", |call, _| Ok(types::pg_type_of(&call.fields[0]).oid.into())).taking_null(),
+    strict("pg_typeof", 1..=1, "regtype", |call, _| {
+        Ok(types::pg_type_of(&call.fields[0]).oid.into())
+    })
+    .taking_null(),
     strict("pg_table_is_visible", 1..=1, "boolean", table_is_visible),
-    strict("pg_type_is_visible", 1..=1, "boolean", |_, a| Ok(known(a, |oid| types::by_oid(oid).is_some()))),
+    strict("pg_type_is_visible", 1..=1, "boolean", |_, a| {
+        Ok(known(a, |oid| types::by_oid(oid).is_some()))
+    }),
     strict("pg_function_is_visible", 1..=1, "boolean", function_is_visible),
     strict("pg_collation_is_visible", 1..=1, "boolean", |_, _| Ok(true.into())),
     strict("pg_operator_is_visible", 1..=1, "boolean", nothing),
@@ -101,7 +130,8 @@ pub(super) fn class_oid(context: &SystemContext, name: &str) -> Option<u32> {
         [table] => {
             let temporary = context.temporary.iter().find(|entry| entry.name == *table);
             let system = || relations::find("pg_catalog", table).map(|relation| relation.oid);
-            let own = || context.session.search_path.iter().find_map(|s| in_schema(context, s, table));
+            let own =
+                || context.session.search_path.iter().find_map(|s| in_schema(context, s, table));
             temporary.map(|entry| entry.oid).or_else(system).or_else(own)
         }
         [.., schema, table] => in_schema(context, schema, table),

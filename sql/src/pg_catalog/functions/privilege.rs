@@ -35,9 +35,12 @@ fn column(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
 
 fn on_table(call: &Call<'_>, object: &Value) -> Result<Value> {
     let named = |name: &str| class_oid(call.context, name);
-    on_object(object, |oid| exists(call.context, oid), named, |name| {
-        Error::new(state::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist"))
-    })
+    on_object(
+        object,
+        |oid| exists(call.context, oid),
+        named,
+        |name| Error::new(state::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")),
+    )
 }
 
 fn exists(context: &SystemContext, oid: u32) -> bool {

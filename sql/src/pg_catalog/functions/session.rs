@@ -17,14 +17,24 @@ pub(super) static FUNCTIONS: &[Function] = &[
     strict("current_schema", 0..=0, "name", current_schema),
     strict("current_schemas", 1..=1, "name[]", current_schemas),
     strict("current_setting", 1..=2, "text", current_setting),
-    strict("pg_backend_pid", 0..=0, "integer", |call, _| Ok(call.context.session.backend_pid.into())),
+    strict("pg_backend_pid", 0..=0, "integer", |call, _| {
+        Ok(call.context.session.backend_pid.into())
+    }),
     strict("pg_is_in_recovery", 0..=0, "boolean", |_, _| Ok(false.into())),
     strict("pg_postmaster_start_time", 0..=0, "timestamptz", started),
     strict("pg_conf_load_time", 0..=0, "timestamptz", started),
-    strict("inet_client_addr", 0..=0, "inet", |call, _| Ok(address(call.context.session.client_address))),
-    strict("inet_client_port", 0..=0, "integer", |call, _| Ok(port(call.context.session.client_address))),
-    strict("inet_server_addr", 0..=0, "inet", |call, _| Ok(address(call.context.session.server_address))),
-    strict("inet_server_port", 0..=0, "integer", |call, _| Ok(port(call.context.session.server_address))),
+    strict("inet_client_addr", 0..=0, "inet", |call, _| {
+        Ok(address(call.context.session.client_address))
+    }),
+    strict("inet_client_port", 0..=0, "integer", |call, _| {
+        Ok(port(call.context.session.client_address))
+    }),
+    strict("inet_server_addr", 0..=0, "inet", |call, _| {
+        Ok(address(call.context.session.server_address))
+    }),
+    strict("inet_server_port", 0..=0, "integer", |call, _| {
+        Ok(port(call.context.session.server_address))
+    }),
     strict("txid_current", 0..=0, "bigint", transaction),
     strict("pg_current_xact_id", 0..=0, "bigint", transaction),
     strict("pg_my_temp_schema", 0..=0, "oid", temporary_schema),

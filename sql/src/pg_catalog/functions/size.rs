@@ -22,7 +22,9 @@ fn relation(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
     };
     // What has no files, such as a view, has the size 0; what there is not, none.
     let known = oid.filter(|oid| super::lookup::class_name(call.context, *oid).is_some());
-    Ok(known.map(|oid| call.context.relation(oid).map_or(0, |found| bytes(found.byte_count))).into())
+    Ok(known
+        .map(|oid| call.context.relation(oid).map_or(0, |found| bytes(found.byte_count)))
+        .into())
 }
 
 fn database(call: &Call<'_>, _: &[Value]) -> Result<Value> {

@@ -3,15 +3,21 @@
 use std::fmt::Write as _;
 
 use super::super::names;
+use super::super::rewrite::operators::with_backslashes;
 use super::super::rows::Value;
 use super::{Call, Function, strict, value};
 use crate::error::{Error, Result, state};
 
 pub(super) static FUNCTIONS: &[Function] = &[
-    strict("quote_ident", 1..=1, "text", |_, a| Ok(names::quote_identifier(&value::text(&a[0])).into())),
-    strict("quote_literal", 1..=1, "text", |_, a| Ok(names::quote_literal(&value::text(&a[0])).into())),
+    strict("quote_ident", 1..=1, "text", |_, a| {
+        Ok(names::quote_identifier(&value::text(&a[0])).into())
+    }),
+    strict("quote_literal", 1..=1, "text", |_, a| {
+        Ok(names::quote_literal(&value::text(&a[0])).into())
+    }),
     strict("quote_nullable", 1..=1, "text", quote_nullable).taking_null(),
     strict("parse_ident", 1..=2, "text[]", parse_ident),
+    strict("like_escape", 2..=2, "text", like_escape),
     strict("format", 1..=usize::MAX, "text", format).taking_null(),
     strict("json_build_object", 0..=usize::MAX, "json", json_object).taking_null(),
     strict("jsonb_build_object", 0..=usize::MAX, "jsonb", json_object).taking_null(),
@@ -26,9 +32,21 @@ fn quote_nullable(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
 
 fn parse_ident(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
     let text = value::text(&arguments[0]);
-    names::parse_name(&text).map(Value::from).ok_or_else(|| {
-        value::refused(format!("string is not a valid identifier: \"{text}\""))
-    })
+    names::parse_name(&text)
+        .map(Value::from)
+        .ok_or_else(|| value::refused(format!("string is not a valid identifier: \"{text}\"")))
+}
+
+/// A pattern whose escape character is another than the backslash, with backslashes.
+fn like_escape(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
+    let (pattern, mark) = (value::text(&arguments[0]), value::text(&arguments[1]));
+    let mut characters = mark.chars();
+    match (characters.next(), characters.next()) {
+        (None, _) => Ok(pattern.replace('\\', "\\\\").into()),
+        (Some(mark), None) => Ok(with_backslashes(&pattern, mark).into()),
+        _ => Err(Error::new("22019", "invalid escape string")
+            .with_hint("Escape string must be empty or one character.")),
+    }
 }
 
 /// `%s`, `%I`, `%L` and `%%`, with `n$` positions; widths are not supported.
@@ -48,19 +66,29 @@ fn format(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
             formatted.push('%');
         } else {
             let argument = arguments.get(at).filter(|_| at > 0);
-            let argument = argument.ok_or_else(|| value::refused("too few arguments for format()"))?;
+            let argument =
+                argument.ok_or_else(|| value::refused("too few arguments for format()"))?;
             next = at + 1;
             match (kind, argument) {
                 (Some('s'), argument) => formatted.push_str(&value::text(argument)),
                 (Some('L'), Value::Null) => formatted.push_str("NULL"),
-                (Some('L'), argument) => formatted.push_str(&names::quote_literal(&value::text(argument))),
-                (Some('I'), Value::Null) => {
-                    return Err(Error::new("22004", "null values cannot be formatted as an SQL identifier"));
+                (Some('L'), argument) => {
+                    formatted.push_str(&names::quote_literal(&value::text(argument)))
                 }
-                (Some('I'), argument) => formatted.push_str(&names::quote_identifier(&value::text(argument))),
+                (Some('I'), Value::Null) => {
+                    return Err(Error::new(
+                        "22004",
+                        "null values cannot be formatted as an SQL identifier",
+                    ));
+                }
+                (Some('I'), argument) => {
+                    formatted.push_str(&names::quote_identifier(&value::text(argument)))
+                }
                 (other, _) => {
                     let shown = other.map(String::from).unwrap_or_default();
-                    return Err(value::refused(format!("unrecognized format() type specifier \"{shown}\"")));
+                    return Err(value::refused(format!(
+                        "unrecognized format() type specifier \"{shown}\""
+                    )));
                 }
             }
         }
@@ -79,12 +107,19 @@ fn json_object(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
     for (number, (pair, fields)) in arguments.chunks(2).zip(call.fields.chunks(2)).enumerate() {
         let [key, member] = pair else { continue };
         if *key == Value::Null {
-            return Err(Error::new(state::INVALID_PARAMETER_VALUE, "argument of a JSON object's key must not be null"));
+            return Err(Error::new(
+                state::INVALID_PARAMETER_VALUE,
+                "argument of a JSON object's key must not be null",
+            ));
         }
         let separator = if number == 0 { "" } else { ", " };
         let key = serde_json::Value::from(value::text(key));
         // Writing to a string cannot fail.
-        let _ = write!(object, "{separator}{key} : {}", json(member, fields.get(1).is_some_and(is_json)));
+        let _ = write!(
+            object,
+            "{separator}{key} : {}",
+            json(member, fields.get(1).is_some_and(is_json))
+        );
     }
     object.push('}');
     Ok(object.into())
@@ -103,7 +138,8 @@ fn json(member: &Value, already: bool) -> String {
         Value::Text(text) if already => text.clone(),
         Value::Text(text) => serde_json::Value::from(text.as_str()).to_string(),
         Value::List(elements) => {
-            let elements: Vec<String> = elements.iter().map(|element| json(element, false)).collect();
+            let elements: Vec<String> =
+                elements.iter().map(|element| json(element, false)).collect();
             format!("[{}]", elements.join(","))
         }
     }

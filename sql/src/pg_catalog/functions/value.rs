@@ -25,9 +25,9 @@ pub(super) fn at(array: &ArrayRef, row: usize) -> Result<Value> {
             Value::Int(cast(&one, &DataType::Int64)?.as_primitive::<Int64Type>().value(0))
         }
         #[expect(clippy::cast_possible_truncation, reason = "only JSON shows these, as text")]
-        DataType::Float16 | DataType::Float32 | DataType::Float64 => {
-            Value::Float(cast(&one, &DataType::Float64)?.as_primitive::<Float64Type>().value(0) as f32)
-        }
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => Value::Float(
+            cast(&one, &DataType::Float64)?.as_primitive::<Float64Type>().value(0) as f32,
+        ),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(..) => {
             Value::Text(cast(&one, &DataType::Utf8)?.as_string::<i32>().value(0).to_owned())
         }

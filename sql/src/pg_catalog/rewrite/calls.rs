@@ -1,7 +1,8 @@
 //! Calls: `pg_catalog.` before a name, CURRENT_USER and the like, functions that return rows.
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, Expr, Function, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
+    AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, ObjectName,
 };
 
 use super::build;
@@ -28,7 +29,8 @@ pub(super) fn system_function(expr: &mut Expr) {
         "_pg_expandarray" => *expr = unnest_of("array_expanded", function),
         name if BARE.contains(&name) && matches!(function.args, FunctionArguments::None) => {
             let args = Vec::new();
-            let list = FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() };
+            let list =
+                FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() };
             function.args = FunctionArguments::List(list);
         }
         _ => {}
@@ -59,4 +61,23 @@ pub(super) fn field_of_value(expr: &mut Expr) {
     let field = build::text(&build::folded(field));
     let root = build::take(root);
     *expr = build::call("get_field", [root, field]);
+}
+
+/// `coalesce(x, '{}')` is an empty array where `x` is an array; a function finds out whether it is.
+pub(super) fn array_or_empty(expr: &mut Expr) {
+    let Expr::Function(function) = &*expr else { return };
+    if build::function_name(&function.name).as_deref() != Some("coalesce") {
+        return;
+    }
+    let FunctionArguments::List(list) = &function.args else { return };
+    let [
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(array)),
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(text)),
+    ] = list.args.as_slice()
+    else {
+        return;
+    };
+    if build::literal_text(text) == Some("{}") {
+        *expr = build::call("array_or_empty", [array.clone()]);
+    }
 }

@@ -4,6 +4,7 @@ use datafusion::sql::sqlparser::ast::{
     Array, ArrayElemTypeDef, CastKind, DataType, Expr, Ident, ObjectName, TypedString, Value,
 };
 
+use super::super::array_text;
 use super::build;
 
 /// The types whose values are OIDs that PostgreSQL shows by name. Each is a function here.
@@ -35,7 +36,8 @@ fn replacement(inner: &Expr, data_type: &DataType) -> Option<&'static str> {
     let text = matches!(
         data_type,
         DataType::Text | DataType::Varchar(None) | DataType::CharacterVarying(None)
-    ) || type_name(data_type).is_some_and(|name| matches!(name.as_str(), "text" | "name" | "varchar"));
+    ) || type_name(data_type)
+        .is_some_and(|name| matches!(name.as_str(), "text" | "name" | "varchar"));
     if !text {
         return None;
     }
@@ -58,6 +60,11 @@ fn called(expr: &Expr) -> Option<String> {
     }
 }
 
+/// Whether values of a type are OIDs that are written by name, so that a parameter of it is text.
+pub(crate) fn shown_by_name(data_type: &DataType) -> bool {
+    identifier_type(data_type).is_some()
+}
+
 fn identifier_type(data_type: &DataType) -> Option<&'static str> {
     if matches!(data_type, DataType::Regclass) {
         return Some("regclass");
@@ -77,11 +84,11 @@ fn type_name(data_type: &DataType) -> Option<String> {
     }
 }
 
-/// `'{a,b}'::text[]` is `ARRAY['a', 'b']::text[]`. Quoted and nested elements are left alone.
+/// `'{a,b}'::text[]` is `ARRAY['a', 'b']::text[]`. Nested arrays are left alone.
 pub(super) fn array_literals(expr: &mut Expr) {
     let Expr::Cast { expr: inner, data_type, .. } = expr else { return };
     let DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) = data_type else { return };
-    let Some(elements) = build::literal_text(inner).and_then(array_elements) else { return };
+    let Some(elements) = build::literal_text(inner).and_then(array_text::elements) else { return };
     let cast = |text: Option<String>| {
         let literal = text.map_or_else(|| Expr::value(Value::Null), |text| build::text(&text));
         Expr::Cast {
@@ -96,22 +103,6 @@ pub(super) fn array_literals(expr: &mut Expr) {
     **inner = Expr::Array(Array { elem, named: true });
 }
 
-/// The elements of an array in its text form, NULL as none.
-fn array_elements(text: &str) -> Option<Vec<Option<String>>> {
-    let inside = text.trim().strip_prefix('{')?.strip_suffix('}')?;
-    if inside.contains(['"', '{', '}', '\\']) {
-        return None;
-    }
-    if inside.trim().is_empty() {
-        return Some(Vec::new());
-    }
-    let element = |text: &str| {
-        let text = text.trim();
-        (!text.eq_ignore_ascii_case("null")).then(|| text.to_owned())
-    };
-    Some(inside.split(',').map(element).collect())
-}
-
 /// The domains of `information_schema` are the types below them.
 pub(super) fn system_domains(expr: &mut Expr) {
     let Expr::Cast { data_type, .. } = expr else { return };
@@ -122,7 +113,9 @@ pub(super) fn system_domains(expr: &mut Expr) {
         return;
     }
     let base = match domain.as_str() {
-        "sql_identifier" => DataType::Custom(ObjectName::from(vec![Ident::new("name")]), Vec::new()),
+        "sql_identifier" => {
+            DataType::Custom(ObjectName::from(vec![Ident::new("name")]), Vec::new())
+        }
         "character_data" | "yes_or_no" => DataType::Varchar(None),
         "cardinal_number" => DataType::Int4(None),
         _ => return,

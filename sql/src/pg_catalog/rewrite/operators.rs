@@ -87,3 +87,49 @@ fn elements(expr: &mut Expr) -> Option<&mut Vec<Expr>> {
         _ => None,
     }
 }
+
+/// `LIKE p ESCAPE '/'` is `LIKE like_escape(p, '/')`, and `LIKE 'pg/_%' ESCAPE '/'` is `LIKE 'pg\\_%'`: the planner knows the backslash alone.
+pub(super) fn escaped_like(expr: &mut Expr) {
+    let (Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. }) = expr
+    else {
+        return;
+    };
+    let Some(mark) = escape_char.as_ref().and_then(|value| match &value.value {
+        Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => single(text),
+        _ => None,
+    }) else {
+        return;
+    };
+    let written =
+        build::literal_text(pattern).map(|text| build::text(&with_backslashes(text, mark)));
+    let replaced = written.unwrap_or_else(|| {
+        build::call("like_escape", [build::take(pattern), build::text(&mark.to_string())])
+    });
+    **pattern = replaced;
+    *escape_char = None;
+}
+
+fn single(text: &str) -> Option<char> {
+    let mut characters = text.chars();
+    characters.next().filter(|_| characters.next().is_none())
+}
+
+pub(in crate::pg_catalog) fn with_backslashes(pattern: &str, mark: char) -> String {
+    let mut escaped = String::with_capacity(pattern.len());
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        if character == mark {
+            // What follows the mark stands for itself.
+            if let Some(next) = characters.next() {
+                escaped.push('\\');
+                escaped.push(next);
+            }
+        } else {
+            if character == '\\' {
+                escaped.push('\\');
+            }
+            escaped.push(character);
+        }
+    }
+    escaped
+}

@@ -1,17 +1,28 @@
 //! Subqueries as values: `ARRAY(SELECT ...)`, and scalar subqueries over the system's relations.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArguments, GroupByExpr, LambdaFunction, LambdaFunctionParameter,
-    LambdaSyntax, LimitClause, OneOrManyWithParens, OrderByExpr, OrderByKind, Query, Select, SelectItem,
-    SetExpr, TableFactor, Value,
+    Expr, FunctionArguments, GroupByExpr, LambdaFunction, LambdaFunctionParameter, LambdaSyntax,
+    LimitClause, OneOrManyWithParens, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr,
+    TableFactor, Value,
 };
 
 use super::{build, relations};
 
 /// Aggregates that a client's subquery may already hold.
 const AGGREGATES: &[&str] = &[
-    "array_agg", "avg", "bool_and", "bool_or", "count", "every", "first_value", "json_agg", "last_value", "max", "min",
-    "string_agg", "sum",
+    "array_agg",
+    "avg",
+    "bool_and",
+    "bool_or",
+    "count",
+    "every",
+    "first_value",
+    "json_agg",
+    "last_value",
+    "max",
+    "min",
+    "string_agg",
+    "sum",
 ];
 
 /// `ARRAY(SELECT x FROM t ORDER BY y)` is `(SELECT array_or_empty(array_agg(x ORDER BY y)) FROM t)`.
@@ -41,12 +52,15 @@ fn mapped(query: &mut Query) -> Option<Expr> {
         return None;
     }
     let [from] = select.from.as_slice() else { return None };
-    let TableFactor::UNNEST { array_exprs, alias: Some(alias), with_offset: false, .. } = &from.relation
+    let TableFactor::UNNEST { array_exprs, alias: Some(alias), with_offset: false, .. } =
+        &from.relation
     else {
         return None;
     };
     let [array] = array_exprs.as_slice() else { return None };
-    let (array, name) = (array.clone(), alias.name.clone());
+    // `t(x)` names the column, `x` alone both.
+    let name = alias.columns.first().map_or(&alias.name, |column| &column.name);
+    let (array, name) = (array.clone(), name.clone());
     if !from.joins.is_empty() {
         return None;
     }
@@ -57,17 +71,21 @@ fn mapped(query: &mut Query) -> Option<Expr> {
     Some(build::call("array_or_empty", [mapped]))
 }
 
-/// `(SELECT x FROM pg_class c WHERE c.oid = outer.oid)` becomes an aggregate of its one row: the
-/// planner joins a correlated subquery only if it can see that there is at most one.
+/// `(SELECT x FROM t ORDER BY y LIMIT 1)` is `(SELECT first_value(x ORDER BY y) FROM t)`, which the
+/// planner can join. Without a limit, [`super::super::correlated`] joins it.
 ///
-/// Only over the system's relations, where such a subquery selects by key.
+/// Only over the system's relations.
 pub(super) fn scalar(expr: &mut Expr) {
     let Expr::Subquery(query) = expr else { return };
+    if query.limit_clause.is_none() {
+        return;
+    }
     let Some((select, order)) = plain_select(query) else { return };
     let system = !select.from.is_empty()
         && select.from.iter().all(|from| {
-            let mut all = std::iter::once(&from.relation).chain(from.joins.iter().map(|j| &j.relation));
-            all.all(relations::system_relation)
+            let mut all =
+                std::iter::once(&from.relation).chain(from.joins.iter().map(|j| &j.relation));
+            all.all(|factor| relations::system_relation(factor).is_some())
         });
     if !system {
         return;

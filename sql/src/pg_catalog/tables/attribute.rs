@@ -13,7 +13,11 @@ use crate::types;
 /// Delta's key for the expression of a generated column.
 pub(crate) const GENERATED_KEY: &str = "delta.generationExpression";
 
-pub(super) fn pg_attribute(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -> Result<()> {
+pub(super) fn pg_attribute(
+    context: &SystemContext,
+    wanted: &Wanted,
+    rows: &mut Rows,
+) -> Result<()> {
     for entry in context.relation_entries().filter(|entry| wanted.includes(entry)) {
         if let Some(relation) = context.relation(entry.oid) {
             columns(entry.oid, &relation.columns, rows)?;

@@ -11,7 +11,8 @@ use super::super::rows::{Rows, Value};
 use crate::error::Result;
 
 /// Columns that need the table's own metadata.
-pub(crate) const DETAILS: &[&str] = &["relnatts", "relchecks", "reltuples", "relpages", "reloptions"];
+pub(crate) const DETAILS: &[&str] =
+    &["relnatts", "relchecks", "reltuples", "relpages", "reloptions"];
 
 /// The size by which PostgreSQL counts pages.
 const PAGE_BYTES: u64 = 8192;
@@ -25,7 +26,7 @@ pub(crate) fn pg_class(context: &SystemContext, wanted: &Wanted, rows: &mut Rows
             ("oid", system.oid.into()),
             ("relname", system.name.into()),
             ("relnamespace", names::schema_oid(context, system.schema).into()),
-            ("relowner", names::role_oid(&context.session.user).into()),
+            ("relowner", names::role_oid(context.system_owner()).into()),
             ("relkind", system.kind.into()),
             ("relnatts", count(system.columns.fields().len())),
             ("reltuples", Value::Float(-1.0)),
@@ -56,7 +57,10 @@ fn relation(context: &SystemContext, entry: &Arc<Entry>, rows: &mut Rows) -> Res
         ("relkind", relation_kind(entry).unwrap_or_default().into()),
         ("relnatts", count(details.map_or(0, |details| details.columns.fields().len()))),
         ("relchecks", count(details.map_or(0, |details| details.constraints.len()))),
-        ("relhasrules", (view || matches!(entry.definition, Definition::MaterializedView { .. })).into()),
+        (
+            "relhasrules",
+            (view || matches!(entry.definition, Definition::MaterializedView { .. })).into(),
+        ),
         ("relispopulated", populated(entry).into()),
         ("relreplident", if view { "n" } else { "d" }.into()),
         ("reloptions", options(entry, details)),
@@ -90,7 +94,9 @@ fn options(entry: &Entry, details: Option<&Relation>) -> Value {
         options.extend(given.iter().map(|(key, value)| format!("{key}={value}")));
     }
     if let Some(details) = details {
-        options.extend(details.options.iter().map(|(key, value)| format!("{key}={value}")));
+        // Delta's own properties follow from the protocol; nobody wrote them.
+        let own = details.options.iter().filter(|(key, _)| !key.starts_with("delta."));
+        options.extend(own.map(|(key, value)| format!("{key}={value}")));
         if !details.partition_columns.is_empty() {
             options.push(format!("partition_by={}", details.partition_columns.join(",")));
         }

@@ -15,14 +15,21 @@ use super::super::rows::{Rows, Value};
 use super::attribute::GENERATED_KEY;
 use crate::error::Result;
 
-pub(crate) fn pg_constraint(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -> Result<()> {
+pub(crate) fn pg_constraint(
+    context: &SystemContext,
+    wanted: &Wanted,
+    rows: &mut Rows,
+) -> Result<()> {
     for entry in context.relation_entries().filter(|entry| wanted.includes(entry)) {
         let Some(relation) = context.relation(entry.oid) else { continue };
-        for (number, (name, check)) in (1_u32..).zip(&relation.constraints) {
+        for (number, (name, check)) in (1_u32..).zip(relation.constraints.iter()) {
             rows.push([
                 ("oid", names::constraint_oid(entry.oid, number).into()),
                 ("conname", name.as_str().into()),
-                ("connamespace", names::schema_oid(context, &entry.schema).unwrap_or_default().into()),
+                (
+                    "connamespace",
+                    names::schema_oid(context, &entry.schema).unwrap_or_default().into(),
+                ),
                 ("contype", "c".into()),
                 ("convalidated", true.into()),
                 ("conrelid", entry.oid.into()),
@@ -43,7 +50,8 @@ pub(crate) fn pg_attrdef(context: &SystemContext, wanted: &Wanted, rows: &mut Ro
         let Some(relation) = context.relation(entry.oid) else { continue };
         for (number, field) in (1_u32..).zip(relation.columns.fields()) {
             let metadata = field.metadata();
-            let Some(text) = metadata.get(DEFAULT_KEY).or_else(|| metadata.get(GENERATED_KEY)) else {
+            let Some(text) = metadata.get(DEFAULT_KEY).or_else(|| metadata.get(GENERATED_KEY))
+            else {
                 continue;
             };
             rows.push([
@@ -58,11 +66,7 @@ pub(crate) fn pg_attrdef(context: &SystemContext, wanted: &Wanted, rows: &mut Ro
 }
 
 /// What `pg_get_constraintdef` says of the constraint with this OID.
-pub(crate) fn check_definition(
-    context: &SystemContext,
-    oid: u32,
-    pretty: bool,
-) -> Option<String> {
+pub(crate) fn check_definition(context: &SystemContext, oid: u32, pretty: bool) -> Option<String> {
     context.relation_entries().find_map(|entry| {
         let relation = context.relation(entry.oid)?;
         let found = (1_u32..)

@@ -53,8 +53,28 @@ pub(crate) struct FunctionRow {
 
 fn parse_type(line: &'static str) -> Option<TypeRow> {
     let cells: Vec<&str> = line.split('\t').collect();
-    let [oid, name, length, by_value, kind, category, preferred, delimiter, subscript, element, array, input, output, receive, send, modifier_in, modifier_out, alignment, storage, collation] =
-        cells.as_slice()
+    let [
+        oid,
+        name,
+        length,
+        by_value,
+        kind,
+        category,
+        preferred,
+        delimiter,
+        subscript,
+        element,
+        array,
+        input,
+        output,
+        receive,
+        send,
+        modifier_in,
+        modifier_out,
+        alignment,
+        storage,
+        collation,
+    ] = cells.as_slice()
     else {
         return None;
     };
@@ -90,7 +110,10 @@ fn parse_function(line: &'static str) -> Option<FunctionRow> {
         oid: oid.parse().ok()?,
         name,
         result: result.parse().ok()?,
-        arguments: arguments.split_whitespace().map(|oid| oid.parse().ok()).collect::<Option<_>>()?,
+        arguments: arguments
+            .split_whitespace()
+            .map(|oid| oid.parse().ok())
+            .collect::<Option<_>>()?,
         volatility,
         strict: *strict == "t",
     })
@@ -117,7 +140,7 @@ pub(crate) fn function_oid(name: &str) -> Option<u32> {
 }
 
 pub(crate) fn pg_type(context: &SystemContext, _: &Wanted, rows: &mut Rows) -> Result<()> {
-    let owner = names::role_oid(&context.session.user);
+    let owner = names::role_oid(context.system_owner());
     for row in TYPES.values() {
         let [subscript, input, output, receive, send, modifier_in, modifier_out] = row.functions;
         rows.push([

@@ -7,7 +7,11 @@ use super::super::names;
 use super::super::rows::{Rows, Value};
 use crate::error::Result;
 
-pub(super) fn pg_description(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -> Result<()> {
+pub(super) fn pg_description(
+    context: &SystemContext,
+    wanted: &Wanted,
+    rows: &mut Rows,
+) -> Result<()> {
     for entry in context.snapshot.schemas() {
         describe(rows, names::PG_NAMESPACE, (entry.oid, 0), entry.comment.as_deref())?;
     }

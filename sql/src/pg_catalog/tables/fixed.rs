@@ -13,7 +13,7 @@ pub(super) fn pg_database(context: &SystemContext, _: &Wanted, rows: &mut Rows) 
     rows.push([
         ("oid", names::DATABASE.into()),
         ("datname", context.session.database.as_str().into()),
-        ("datdba", names::role_oid(&context.session.user).into()),
+        ("datdba", names::role_oid(context.system_owner()).into()),
         ("encoding", UTF8.into()),
         ("datlocprovider", "c".into()),
         ("datallowconn", true.into()),
@@ -28,7 +28,7 @@ pub(super) fn pg_tablespace(context: &SystemContext, _: &Wanted, rows: &mut Rows
     rows.push([
         ("oid", names::TABLESPACE.into()),
         ("spcname", "pg_default".into()),
-        ("spcowner", names::role_oid(&context.session.user).into()),
+        ("spcowner", names::role_oid(context.system_owner()).into()),
     ])
 }
 
@@ -37,7 +37,7 @@ pub(super) fn pg_am(_: &SystemContext, _: &Wanted, rows: &mut Rows) -> Result<()
 }
 
 pub(super) fn pg_language(context: &SystemContext, _: &Wanted, rows: &mut Rows) -> Result<()> {
-    let owner = names::role_oid(&context.session.user);
+    let owner = names::role_oid(context.system_owner());
     let languages = [(names::LANGUAGE_INTERNAL, "internal"), (names::LANGUAGE_MODEL, "model")];
     for (oid, name) in languages {
         rows.push([("oid", oid.into()), ("lanname", name.into()), ("lanowner", owner.into())])?;
@@ -47,10 +47,12 @@ pub(super) fn pg_language(context: &SystemContext, _: &Wanted, rows: &mut Rows) 
 
 /// Text is compared byte by byte, whatever the collation is called.
 pub(super) fn pg_collation(context: &SystemContext, _: &Wanted, rows: &mut Rows) -> Result<()> {
-    let owner = names::role_oid(&context.session.user);
-    for (oid, name, provider, locale) in
-        [(100_u32, "default", "d", None), (950, "C", "c", Some("C")), (951, "POSIX", "c", Some("POSIX"))]
-    {
+    let owner = names::role_oid(context.system_owner());
+    for (oid, name, provider, locale) in [
+        (100_u32, "default", "d", None),
+        (950, "C", "c", Some("C")),
+        (951, "POSIX", "c", Some("POSIX")),
+    ] {
         rows.push([
             ("oid", oid.into()),
             ("collname", name.into()),

@@ -17,14 +17,16 @@ use crate::types;
 /// The server's own functions are numbered from here; PostgreSQL's types' functions lie below.
 const FIRST_OID: u32 = 0x3000_0000;
 
-/// `pg_type.oid` of `record` and `cstring`.
+/// `pg_type.oid` of `record`.
 const RECORD: u32 = 2249;
+/// `pg_type.oid` of `any`: what a function takes whose arguments may have any type.
+const ANY: u32 = 2276;
 
 pub(super) fn pg_proc(context: &SystemContext, _: &Wanted, rows: &mut Rows) -> Result<()> {
     for entry in context.model_entries() {
         model(context, entry, rows)?;
     }
-    let owner = names::role_oid(&context.session.user);
+    let owner = names::role_oid(context.system_owner());
     for function in data_type::type_functions() {
         rows.push([
             ("oid", function.oid.into()),
@@ -90,10 +92,20 @@ fn model(context: &SystemContext, entry: &Arc<Entry>, rows: &mut Rows) -> Result
         ("provolatile", "i".into()),
         ("proparallel", "s".into()),
         ("pronargs", count(inputs.len())),
-        ("prorettype", if several { RECORD } else { outputs.first().map_or(RECORD, type_oid) }.into()),
+        (
+            "prorettype",
+            if several { RECORD } else { outputs.first().map_or(RECORD, type_oid) }.into(),
+        ),
         ("proargtypes", taken.into()),
         ("proargnames", all.clone().map(|column| column.name.clone()).collect::<Vec<_>>().into()),
-        ("proallargtypes", if several { all.clone().map(type_oid).collect::<Vec<_>>().into() } else { Value::Null }),
+        (
+            "proallargtypes",
+            if several {
+                all.clone().map(type_oid).collect::<Vec<_>>().into()
+            } else {
+                Value::Null
+            },
+        ),
         ("proargmodes", if several { modes(inputs.len(), outputs.len()) } else { Value::Null }),
         ("prosrc", path.map_or("", |version| version.path.as_str()).into()),
     ])
@@ -172,11 +184,25 @@ fn built_in(context: &SystemContext) -> impl Iterator<Item = BuiltIn> {
     }
     for function in &functions.window {
         let result = |types: &[DataType]| {
-            let fields: Vec<_> = types.iter().map(|t| Arc::new(Field::new("", t.clone(), true))).collect();
-            function.field(datafusion::logical_expr::function::WindowUDFFieldArgs::new(&fields, "")).ok()
+            let fields: Vec<_> =
+                types.iter().map(|t| Arc::new(Field::new("", t.clone(), true))).collect();
+            function
+                .field(datafusion::logical_expr::function::WindowUDFFieldArgs::new(&fields, ""))
+                .ok()
                 .map(|field| field.data_type().clone())
         };
         each(&mut found, function.name(), "w", function.signature(), result);
+    }
+    for (name, taken, result) in super::super::functions::described() {
+        found.retain(|other| other.name != name);
+        found.push(BuiltIn {
+            oid: 0,
+            name: name.to_owned(),
+            kind: "f",
+            volatility: "s",
+            arguments: vec![ANY; taken],
+            result: result.oid,
+        });
     }
     found.sort_by(|a, b| (&a.name, a.kind, &a.arguments).cmp(&(&b.name, b.kind, &b.arguments)));
     found.dedup_by(|a, b| a.name == b.name && a.kind == b.kind && a.arguments == b.arguments);

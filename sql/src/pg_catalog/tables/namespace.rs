@@ -6,7 +6,7 @@ use super::super::rows::Rows;
 use crate::error::Result;
 
 pub(super) fn pg_namespace(context: &SystemContext, _: &Wanted, rows: &mut Rows) -> Result<()> {
-    let user = context.session.user.as_str();
+    let user = context.system_owner();
     let mut push = |oid: u32, name: &str, owner: &str| {
         rows.push([
             ("oid", oid.into()),

@@ -16,7 +16,9 @@ fn entries<'a>(
     wanted: &'a Wanted,
     kind: fn(&Definition) -> bool,
 ) -> impl Iterator<Item = &'a Arc<Entry>> {
-    context.relation_entries().filter(move |entry| wanted.includes(entry) && kind(&entry.definition))
+    context
+        .relation_entries()
+        .filter(move |entry| wanted.includes(entry) && kind(&entry.definition))
 }
 
 pub(super) fn pg_tables(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -> Result<()> {
@@ -24,7 +26,7 @@ pub(super) fn pg_tables(context: &SystemContext, wanted: &Wanted, rows: &mut Row
         table(rows, &entry.schema, &entry.name, &entry.owner)?;
     }
     for system in relations::all().iter().filter(|system| system.kind == "r") {
-        table(rows, system.schema, system.name, &context.session.user)?;
+        table(rows, system.schema, system.name, context.system_owner())?;
     }
     Ok(())
 }
@@ -54,7 +56,7 @@ pub(super) fn pg_views(context: &SystemContext, wanted: &Wanted, rows: &mut Rows
         rows.push([
             ("schemaname", system.schema.into()),
             ("viewname", system.name.into()),
-            ("viewowner", context.session.user.as_str().into()),
+            ("viewowner", context.system_owner().into()),
         ])?;
     }
     Ok(())

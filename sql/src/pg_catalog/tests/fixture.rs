@@ -8,14 +8,18 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use catalog::{
-    COMMENT_KEY, Change, ColumnEntry, DEFAULT_KEY, Definition, Entry, ModelVersion, Snapshot, TableRef,
-    Zone,
+    COMMENT_KEY, Catalog, Change, ColumnEntry, DEFAULT_KEY, Definition, Entry, ModelVersion,
+    StoreOptions, Stores, SystemClock, TableRef,
 };
 use datafusion::common::{ParamValues, ScalarValue, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
-use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
+use datafusion::logical_expr::planner::{
+    ContextProvider, ExprPlanner, RelationPlanner, TypePlanner,
+};
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
+};
 use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
@@ -26,8 +30,9 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::error::{Error, Result, state};
-use crate::pg_catalog::{
-    self, Activity, Functions, Relation, Relations, SessionFacts, Setting, SystemContext,
+use crate::pg_catalog;
+use crate::pg_catalog::context::{
+    Activity, Functions, Relation, Relations, SessionFacts, Setting, SystemContext,
 };
 use crate::types;
 
@@ -71,9 +76,9 @@ fn with(field: Field, key: &str, value: &str) -> Field {
 fn relation(columns: Vec<Field>) -> Relation {
     Relation {
         columns: Arc::new(Schema::new(columns)),
-        partition_columns: Vec::new(),
-        constraints: BTreeMap::new(),
-        options: BTreeMap::new(),
+        partition_columns: Arc::default(),
+        constraints: Arc::default(),
+        options: Arc::default(),
         row_count: Some(1_000),
         byte_count: 20_000,
     }
@@ -85,19 +90,37 @@ fn table_ref() -> TableRef {
 
 fn transactions() -> Relation {
     let columns = [
-        "tx_id bigint NOT NULL", "user_id bigint", "merchant varchar(20)", "amount numeric(12,2)",
-        "ts timestamptz NOT NULL", "day date", "tags text[]", "payload jsonb", "ref uuid",
+        "tx_id bigint NOT NULL",
+        "user_id bigint",
+        "merchant varchar(20)",
+        "amount numeric(12,2)",
+        "ts timestamptz NOT NULL",
+        "day date",
+        "tags text[]",
+        "payload jsonb",
+        "ref uuid",
     ];
     let mut columns: Vec<Field> = columns.into_iter().map(column).collect();
     columns[3] = with(with(columns[3].clone(), DEFAULT_KEY, "0"), COMMENT_KEY, "in euro");
-    let constraints = BTreeMap::from([("amount_ok".to_owned(), "amount >= 0".to_owned())]);
+    let constraints =
+        Arc::new(BTreeMap::from([("amount_ok".to_owned(), "amount >= 0".to_owned())]));
     Relation { constraints, ..relation(columns) }
 }
 
 fn labels() -> Relation {
     let columns = [
-        "user_id bigint NOT NULL", "at timestamp(3) NOT NULL", "is_fraud boolean", "score real", "code char(3)",
-        "price double precision", "n integer", "k smallint", "body bytea", "t time", "doc json", "name text",
+        "user_id bigint NOT NULL",
+        "at timestamp(3) NOT NULL",
+        "is_fraud boolean",
+        "score real",
+        "code char(3)",
+        "price double precision",
+        "n integer",
+        "k smallint",
+        "body bytea",
+        "t time",
+        "doc json",
+        "name text",
     ];
     let mut columns: Vec<Field> = columns.into_iter().map(column).collect();
     columns[2] = with(columns[2].clone(), DEFAULT_KEY, "false");
@@ -114,31 +137,55 @@ fn entry(schema: &str, name: &str, comment: Option<&str>, definition: Definition
 }
 
 fn definitions(models: bool) -> Vec<Entry> {
-    let schema = |zone| Definition::Schema { zone };
     let path = vec!["public".to_owned()];
-    let columns: Vec<ColumnEntry> = [column("tx_id bigint"), column("amount numeric(12,2)")].iter().map(ColumnEntry::from).collect();
+    let columns: Vec<ColumnEntry> = [column("tx_id bigint"), column("amount numeric(12,2)")]
+        .iter()
+        .map(ColumnEntry::from)
+        .collect();
     let mut entries = vec![
-        entry("", "public", Some("standard public schema"), schema(Zone::Processed)),
-        entry("", "features", None, schema(Zone::Feature)),
-        entry("", "processed", None, schema(Zone::Processed)),
-        entry("", "raw", Some("rows as they came"), schema(Zone::Raw)),
         entry("raw", "tx", Some("card transactions"), Definition::Table(table_ref())),
         entry("public", "labels", None, Definition::Table(table_ref())),
-        entry("processed", "big", Some("large ones"), Definition::View { sql: BIG.to_owned(), columns, search_path: path.clone() }),
-        entry("features", "user_7d", None, Definition::MaterializedView {
-            table: table_ref(), sql: USER_7D.to_owned(), search_path: path, options: BTreeMap::new(), populated: true,
-        }),
+        entry(
+            "processed",
+            "big",
+            Some("large ones"),
+            Definition::View { sql: BIG.to_owned(), columns, search_path: path.clone() },
+        ),
+        entry(
+            "features",
+            "user_7d",
+            None,
+            Definition::MaterializedView {
+                table: table_ref(),
+                sql: USER_7D.to_owned(),
+                search_path: path,
+                options: BTreeMap::new(),
+                populated: true,
+            },
+        ),
     ];
     if models {
-        let version = ModelVersion { number: 1, path: "m/model.onnx".to_owned(), digest: String::new(), engine: "classical".to_owned(), created_at_micros: 0 };
+        let version = ModelVersion {
+            number: 1,
+            path: "m/model.onnx".to_owned(),
+            digest: String::new(),
+            engine: "classical".to_owned(),
+            created_at_micros: 0,
+        };
         let inputs = [column("amount real"), column("n_7d real")];
         let outputs = [column("score real")];
-        entries.push(entry("features", "fraud", Some("scores"), Definition::Model {
-            versions: vec![version], default_version: 1,
-            inputs: inputs.iter().map(ColumnEntry::from).collect(),
-            outputs: outputs.iter().map(ColumnEntry::from).collect(),
-            options: BTreeMap::new(),
-        }));
+        entries.push(entry(
+            "features",
+            "fraud",
+            Some("scores"),
+            Definition::Model {
+                versions: vec![version],
+                default_version: 1,
+                inputs: inputs.iter().map(ColumnEntry::from).collect(),
+                outputs: outputs.iter().map(ColumnEntry::from).collect(),
+                options: BTreeMap::new(),
+            },
+        ));
     }
     entries
 }
@@ -152,26 +199,34 @@ pub(super) struct Fixture {
 
 impl Fixture {
     /// The schema of `schema.sql`.
-    pub(super) fn new() -> Self {
-        Self::build(false)
+    pub(super) async fn new() -> Self {
+        Self::build(false).await
     }
 
     /// With a model beside it, which PostgreSQL does not have.
-    pub(super) fn with_model() -> Self {
-        Self::build(true)
+    pub(super) async fn with_model() -> Self {
+        Self::build(true).await
     }
 
-    fn build(models: bool) -> Self {
-        let mut changes = Vec::new();
-        for (oid, mut entry) in (16_384_u32..).zip(definitions(models)) {
-            entry.oid = oid;
-            changes.push(Change::Put(entry));
-        }
-        let snapshot = Snapshot::default().with_changes(&changes).unwrap();
+    async fn build(models: bool) -> Self {
+        let stores = Stores::new("memory://tests", StoreOptions::default()).unwrap();
+        let catalog = Catalog::open(Arc::new(stores), Arc::new(SystemClock)).await.unwrap();
+        let snapshot = catalog.snapshot();
+        let schemas = snapshot.schemas().map(|schema| {
+            let comments = [("public", "standard public schema"), ("raw", "rows as they came")];
+            let comment = comments.iter().find(|(name, _)| schema.name == *name);
+            let comment = comment.map(|(_, comment)| (*comment).to_owned());
+            Entry { owner: "postgres".to_owned(), comment, ..schema.as_ref().clone() }
+        });
+        let changes: Vec<Change> = schemas.chain(definitions(models)).map(Change::Put).collect();
+        let snapshot = snapshot.with_changes(&changes).unwrap();
         let known = BTreeMap::from([
             ("raw.tx".to_owned(), transactions()),
             ("public.labels".to_owned(), labels()),
-            ("features.user_7d".to_owned(), relation(vec![column("user_id bigint"), column("n_7d bigint")])),
+            (
+                "features.user_7d".to_owned(),
+                relation(vec![column("user_id bigint"), column("n_7d bigint")]),
+            ),
         ]);
         let tables = Arc::new(Tables { known, reads: Mutex::default() });
         let state = session_state();
@@ -181,7 +236,8 @@ impl Fixture {
             window: state.window_functions().values().map(Arc::clone).collect(),
         };
         let relations = Arc::clone(&tables) as Arc<dyn Relations>;
-        let context = SystemContext::new(Arc::new(snapshot), Vec::new(), relations, facts(), functions);
+        let context =
+            SystemContext::new(Arc::new(snapshot), Vec::new(), relations, facts(), functions);
         Self { context: Arc::new(context), tables, state }
     }
 
@@ -195,14 +251,19 @@ impl Fixture {
             eprintln!("{statement}");
         }
         let plan = self.plan(statement, parameters)?;
-        let plan = pg_catalog::shown(plan, &self.context)?;
+        let plan = pg_catalog::shown(pg_catalog::join_subqueries(plan)?, &self.context)?;
         self.context.load_all().await?;
         let values: Vec<ScalarValue> =
             parameters.iter().map(|value| ScalarValue::Utf8(value.map(str::to_owned))).collect();
-        let plan = if values.is_empty() { plan } else { plan.with_param_values(ParamValues::from(values))? };
+        let plan = if values.is_empty() {
+            plan
+        } else {
+            plan.with_param_values(ParamValues::from(values))?
+        };
         let schema = Arc::new(plan.schema().as_arrow().clone());
         let optimized = self.state.optimize(&plan)?;
-        let physical = self.state.query_planner().create_physical_plan(&optimized, &self.state).await?;
+        let physical =
+            self.state.query_planner().create_physical_plan(&optimized, &self.state).await?;
         let batches = collect(physical, self.state.task_ctx()).await?;
         Ok(Answer { schema, batches })
     }
@@ -226,13 +287,18 @@ fn session_state() -> SessionState {
     options.sql_parser.parse_float_as_decimal = true;
     let mut builder = SessionStateBuilder::new().with_config(config).with_default_features();
     builder.expr_planners().get_or_insert_default().insert(0, pg_catalog::expr_planner());
-    builder.build()
+    let mut state = builder.build();
+    state.mark_start_execution();
+    state
 }
 
 fn facts() -> SessionFacts {
     let settings = [
-        ("search_path", "\"$user\", public"), ("server_version_num", "150000"), ("max_index_keys", "32"),
-        ("standard_conforming_strings", "on"), ("search_path_note", ""),
+        ("search_path", "\"$user\", public"),
+        ("server_version_num", "150000"),
+        ("max_index_keys", "32"),
+        ("default_table_access_method", "delta"),
+        ("standard_conforming_strings", "on"),
     ];
     SessionFacts {
         user: "postgres".to_owned(),
@@ -242,7 +308,7 @@ fn facts() -> SessionFacts {
             .map(|(name, value)| Setting { name: name.to_owned(), value: value.to_owned(), description: String::new() })
             .to_vec(),
         backend_pid: 7,
-        version: "PostgreSQL 15.0 (Tarn)".to_owned(),
+        version: "PostgreSQL 15.18 (Debian 15.18-0+deb12u1) on x86_64-pc-linux-gnu, compiled by gcc (Debian 12.2.0-14+deb12u1) 12.2.0, 64-bit".to_owned(),
         activity: vec![Activity {
             pid: 7, user: "postgres".to_owned(), application_name: "tests".to_owned(),
             started_at_micros: 0, state: "active", query: "SELECT 1".to_owned(),
@@ -261,14 +327,20 @@ struct Names<'a> {
 struct Types;
 
 impl TypePlanner for Types {
-    fn plan_type_field(&self, sql_type: &ast::DataType) -> datafusion::error::Result<Option<FieldRef>> {
+    fn plan_type_field(
+        &self,
+        sql_type: &ast::DataType,
+    ) -> datafusion::error::Result<Option<FieldRef>> {
         let field = types::field_of_value_type(sql_type, "", true).map_err(Error::from)?;
         Ok(Some(Arc::new(field)))
     }
 }
 
 impl ContextProvider for Names<'_> {
-    fn get_table_source(&self, name: TableReference) -> datafusion::error::Result<Arc<dyn TableSource>> {
+    fn get_table_source(
+        &self,
+        name: TableReference,
+    ) -> datafusion::error::Result<Arc<dyn TableSource>> {
         let mut tables = self.tables.lock();
         if let Some(known) = tables.get(&name.to_string()) {
             return Ok(Arc::clone(known));
@@ -281,11 +353,20 @@ impl ContextProvider for Names<'_> {
         Ok(source)
     }
 
-    fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> datafusion::error::Result<Arc<dyn TableSource>> {
+    fn get_table_function_source(
+        &self,
+        name: &str,
+        args: Vec<Expr>,
+    ) -> datafusion::error::Result<Arc<dyn TableSource>> {
         use datafusion::logical_expr::simplify::SimplifyContext;
         use datafusion::optimizer::simplify_expressions::ExprSimplifier;
         let schema = Arc::new(datafusion::common::DFSchema::empty());
-        let context = SimplifyContext::builder().with_schema(Arc::clone(&schema)).build();
+        let context = SimplifyContext::builder()
+            .with_schema(Arc::clone(&schema))
+            .with_query_execution_start_time(
+                self.fixture.state.execution_props().query_execution_start_time,
+            )
+            .build();
         let simplifier = ExprSimplifier::new(context);
         let args = args
             .into_iter()
@@ -298,7 +379,11 @@ impl ContextProvider for Names<'_> {
         Ok(provider_as_source(function.create_table_provider_with_args(arguments)?))
     }
 
-    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> datafusion::error::Result<Arc<dyn TableSource>> {
+    fn create_cte_work_table(
+        &self,
+        name: &str,
+        schema: SchemaRef,
+    ) -> datafusion::error::Result<Arc<dyn TableSource>> {
         let table = datafusion::datasource::cte_worktable::CteWorkTable::new(name, schema);
         Ok(provider_as_source(Arc::new(table)))
     }
@@ -368,14 +453,21 @@ impl Answer {
     /// The rows as PostgreSQL's text format shows them; NULL is none.
     pub(super) fn rows(&self) -> Vec<Vec<Option<String>>> {
         let rows = self.batches.iter().flat_map(|batch| {
-            (0..batch.num_rows()).map(|row| batch.columns().iter().zip(batch.schema().fields()).map(|(column, field)| text(column, field, row)).collect())
+            (0..batch.num_rows()).map(|row| {
+                batch
+                    .columns()
+                    .iter()
+                    .zip(batch.schema().fields())
+                    .map(|(column, field)| text(column, field, row))
+                    .collect()
+            })
         });
         rows.collect()
     }
 }
 
 fn text(array: &dyn Array, field: &Field, row: usize) -> Option<String> {
-    if array.is_null(row) {
+    if array.is_null(row) || array.data_type() == &DataType::Null {
         return None;
     }
     let one = array.slice(row, 1);
@@ -384,13 +476,17 @@ fn text(array: &dyn Array, field: &Field, row: usize) -> Option<String> {
         DataType::List(_) => {
             let elements = one.as_list::<i32>().value(0);
             let item = Field::new("", elements.data_type().clone(), true);
-            let texts: Vec<String> = (0..elements.len()).map(|i| text(&elements, &item, i).unwrap_or_else(|| "NULL".to_owned())).collect();
+            let texts: Vec<String> = (0..elements.len())
+                .map(|i| text(&elements, &item, i).unwrap_or_else(|| "NULL".to_owned()))
+                .collect();
             match types::pg_type_of(field).name {
                 "oidvector" | "int2vector" => texts.join(" "),
                 _ => format!("{{{}}}", texts.join(",")),
             }
         }
-        DataType::Timestamp(TimeUnit::Microsecond, _) => cast(&one, &DataType::Int64).map(|a| a.as_primitive::<arrow::datatypes::Int64Type>().value(0).to_string()).unwrap(),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => cast(&one, &DataType::Int64)
+            .map(|a| a.as_primitive::<arrow::datatypes::Int64Type>().value(0).to_string())
+            .unwrap(),
         _ => cast(&one, &DataType::Utf8).unwrap().as_string::<i32>().value(0).to_owned(),
     })
 }

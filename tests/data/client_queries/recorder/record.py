@@ -185,7 +185,7 @@ def main():
                     print(f"{client}/{ask}: left out, {str(error).splitlines()[0]}: {text[:80]}")
                     continue
                 names, rows = told
-                sql.append("\n-- query" + "".join(f" {p}" for p in parameters) + "\n" + oids.hide(text.strip()).rstrip(";") + "\n")
+                sql.append("\n-- query" + "".join(f" {oids.hide(p)}" for p in parameters) + "\n" + oids.hide(text.strip()).rstrip(";") + "\n")
                 expected.append("-- query\n" + "\t".join(names) + "\n")
                 expected.extend(oids.hide("\t".join(value(v) for v in row)) + "\n" for row in rows)
             if expected:
