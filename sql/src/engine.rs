@@ -15,6 +15,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::optimizer::optimizer::Optimizer;
 use datafusion::prelude::SessionConfig;
 use ingest::Writer;
 use parking_lot::Mutex;
@@ -189,10 +190,16 @@ fn base_state(config: &EngineConfig, runtime: &Arc<RuntimeEnv>) -> SessionState 
     options.sql_parser.collect_spans = false;
     options.execution.parquet.pushdown_filters = false;
     options.execution.collect_statistics = true;
+    // A cast to a type that Arrow lacks (`varchar(5)`, `uuid`) is nullable to the physical planner
+    // and not to the logical one, if its operand is not; the check takes that for a fault.
+    options.execution.skip_physical_aggregate_schema_check = true;
     let mut relations: Vec<Arc<dyn datafusion::logical_expr::planner::RelationPlanner>> = vec![];
     relations.push(Arc::new(views::point_in_time::AsOfRelationPlanner::default()));
+    let mut rules = Optimizer::new().rules;
+    views::point_in_time::PushDownToLeft::insert_into(&mut rules);
     let mut builder = SessionStateBuilder::new()
         .with_config(session)
+        .with_optimizer_rules(rules)
         .with_runtime_env(Arc::clone(runtime))
         .with_default_features()
         .with_type_planner(Arc::new(TypePlanner))

@@ -17,6 +17,7 @@
 mod array_text;
 pub(crate) mod context;
 mod correlated;
+mod existence;
 pub(crate) mod functions;
 pub(crate) mod names;
 mod of_session;

@@ -79,8 +79,8 @@ impl PgType {
 #[must_use]
 pub fn pg_type_of(field: &Field) -> PgType {
     match field.metadata().get(TYPE_KEY).and_then(|text| named_type(text)) {
-        // A scalar name on a list speaks of its elements.
-        Some(named) if !named.array() && element_of(field.data_type()).is_some() => {
+        // A scalar name on a list speaks of its elements; `oidvector` is a list of its own.
+        Some(named) if named.category != 'A' && element_of(field.data_type()).is_some() => {
             array_of(&named)
         }
         Some(named) => named,

@@ -100,6 +100,7 @@ def test_other_commands_work(conninfo: str, command: str) -> None:
     psql(conninfo, command)
 
 
+@pytest.mark.xfail(reason="errors about names do not tell their place in the statement", strict=True)
 def test_errors_name_the_place(conninfo: str) -> None:
     """psql draws a caret under the word that the error is about."""
     arguments = [PSQL or "psql", conninfo, "-X", "-c", "SELECT *\nFROM nowhere"]

@@ -52,7 +52,7 @@ def test_core_statements(engine: sa.Engine, schema: str) -> None:
     with engine.connect() as connection:
         rows = connection.execute(counted).all()
         assert [tuple(row) for row in rows] == [("n0", 2, 9), ("n1", 3, 12), ("n2", 3, 15), ("zero", 1, 0)]
-        assert connection.execute(sa.select(table).where(table.c.id.in_([1, 2]))).all()[0].name == "n1"
+        assert connection.execute(sa.select(table).where(table.c.id.in_([1, 2])).order_by(table.c.id)).all()[0].name == "n1"
         assert connection.scalar(sa.select(sa.func.count()).select_from(table).where(table.c.name.is_(None))) == 0
 
 

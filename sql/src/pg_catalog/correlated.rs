@@ -30,12 +30,14 @@ use datafusion::logical_expr::{
     Projection, Subquery, lit, when,
 };
 
-use super::provider;
+use super::{existence, provider};
 
-/// The plan with its correlated subqueries over system relations joined.
+/// The plan with its correlated subqueries over system relations joined, and EXISTS as values.
 pub(crate) fn join_subqueries(plan: LogicalPlan) -> DfResult<LogicalPlan> {
     let mut number = 0;
-    plan.transform_up_with_subqueries(|node| join_in_node(node, &mut number)).data()
+    let step =
+        |node| existence::as_counts(node)?.transform_data(|node| join_in_node(node, &mut number));
+    plan.transform_up_with_subqueries(step).data()
 }
 
 fn join_in_node(node: LogicalPlan, number: &mut usize) -> DfResult<Transformed<LogicalPlan>> {

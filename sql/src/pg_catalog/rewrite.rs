@@ -64,6 +64,7 @@ impl VisitorMut for Rewrite {
         calls::array_or_empty(expr);
         subqueries::array_of(expr);
         subqueries::scalar(expr);
+        subqueries::row_membership(expr);
         ControlFlow::Continue(())
     }
 }

@@ -127,6 +127,17 @@ fn arrow_types_of_computed_columns_have_a_postgres_type() {
 }
 
 #[test]
+fn a_type_text_on_a_list_speaks_of_its_elements() {
+    let list = |text: &str| {
+        let field = Field::new("c", DataType::new_list(DataType::UInt32, true), true);
+        pg_type_of(&with_type_text(field, text.to_owned())).name
+    };
+    assert_eq!(list("oid"), "_oid");
+    assert_eq!(list("oid[]"), "_oid");
+    assert_eq!(list("oidvector"), "oidvector");
+}
+
+#[test]
 fn every_type_survives_a_round_trip_through_its_field() {
     for pg_type in types() {
         if let Some(field) = field_of_pg_type("c", &pg_type, true) {

@@ -41,7 +41,7 @@ pub(super) fn system_function(expr: &mut Expr) {
 fn bare(ident: &Ident) -> Option<&'static str> {
     let lower = ident.value.to_lowercase();
     let unquoted = ident.quote_style.is_none();
-    BARE.iter().find(|known| unquoted && **known == lower && **known != "current_schema").copied()
+    BARE.iter().find(|known| unquoted && **known == lower).copied()
 }
 
 /// A function that returns rows, as the elements of an array.

@@ -1,10 +1,12 @@
 //! Subqueries as values: `ARRAY(SELECT ...)`, and scalar subqueries over the system's relations.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArguments, GroupByExpr, LambdaFunction, LambdaFunctionParameter, LambdaSyntax,
-    LimitClause, OneOrManyWithParens, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr,
-    TableFactor, Value,
+    BinaryOperator, Expr, FunctionArguments, GroupByExpr, Ident, LambdaFunction,
+    LambdaFunctionParameter, LambdaSyntax, LimitClause, OneOrManyWithParens, OrderByExpr,
+    OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, Value,
 };
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
 
 use super::{build, relations};
 
@@ -98,6 +100,37 @@ pub(super) fn scalar(expr: &mut Expr) {
     *item = build::aggregate("first_value", item.clone(), order);
     query.order_by = None;
     query.limit_clause = None;
+}
+
+/// `(a, b) IN (SELECT x, y ...)` is `EXISTS (SELECT 1 FROM (SELECT x, y ...) r(_0, _1) WHERE a = r._0
+/// AND b = r._1)`: the planner compares one column at a time. NOT IN is left alone, because a NULL
+/// means something else there.
+pub(super) fn row_membership(expr: &mut Expr) {
+    let Expr::InSubquery { expr: left, subquery, negated: false } = expr else { return };
+    let Expr::Tuple(values) = left.as_mut() else { return };
+    let names: Vec<String> = (0..values.len()).map(|number| format!("_{number}")).collect();
+    let template = format!("SELECT 1 FROM (SELECT 1) AS __rows({})", names.join(", "));
+    let Ok(mut exists) = Parser::new(&PostgreSqlDialect {})
+        .try_with_sql(&template)
+        .and_then(|mut p| p.parse_query())
+    else {
+        return;
+    };
+    let SetExpr::Select(select) = exists.body.as_mut() else { return };
+    let [from] = select.from.as_mut_slice() else { return };
+    let TableFactor::Derived { subquery: rows, .. } = &mut from.relation else { return };
+    std::mem::swap(rows, subquery);
+    let equalities = values.iter_mut().zip(names).map(|(value, name)| {
+        let column = Expr::CompoundIdentifier(vec![Ident::new("__rows"), Ident::new(name)]);
+        let (left, right) = (Box::new(build::take(value)), Box::new(column));
+        Expr::BinaryOp { left, op: BinaryOperator::Eq, right }
+    });
+    select.selection = equalities.reduce(|left, right| Expr::BinaryOp {
+        left: Box::new(left),
+        op: BinaryOperator::And,
+        right: Box::new(right),
+    });
+    *expr = Expr::Exists { subquery: exists, negated: false };
 }
 
 /// The SELECT of a query without WITH, GROUP BY, DISTINCT or set operation, and its order.

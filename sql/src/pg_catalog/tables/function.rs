@@ -223,15 +223,22 @@ fn each(
         Volatility::Volatile => "v",
     };
     let oid_of = |arrow: &DataType| types::pg_type_of(&Field::new("", arrow.clone(), true)).oid;
+    let row = |arguments, result| BuiltIn {
+        oid: 0,
+        name: name.to_owned(),
+        kind,
+        volatility,
+        arguments,
+        result,
+    };
+    let before = found.len();
     for taken in signature.type_signature.get_example_types() {
-        let Some(result) = result(&taken) else { continue };
-        found.push(BuiltIn {
-            oid: 0,
-            name: name.to_owned(),
-            kind,
-            volatility,
-            arguments: taken.iter().map(oid_of).collect(),
-            result: oid_of(&result),
-        });
+        if let Some(result) = result(&taken) {
+            found.push(row(taken.iter().map(oid_of).collect(), oid_of(&result)));
+        }
+    }
+    if found.len() == before {
+        // It takes many types, and only a call says which.
+        found.push(row(vec![ANY], ANY));
     }
 }
