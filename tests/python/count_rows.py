@@ -4,6 +4,7 @@ Prints JSON: `[{load: [rows, distinct ids]}, {id: rows}]`. Never asks the server
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -26,7 +27,11 @@ def main(schema_folder: Path) -> None:
             for row in pc.value_counts(rows["id"].combine_chunks()).to_pylist():
                 single[row["values"]] = row["counts"]
     json.dump([copied, single], sys.stdout)
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+    # The libraries' threads may still run when the interpreter takes itself down, and C++ aborts a
+    # process for that. The answer is complete here; an error has ended the process before.
+    os._exit(0)
