@@ -101,7 +101,7 @@ pub enum Error {
         /// The file.
         file: String,
         /// The error.
-        source: Box<Error>,
+        source: Box<Self>,
     },
     /// The rows could not be produced.
     #[error("could not read the rows")]
