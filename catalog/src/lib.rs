@@ -1,1 +1,45 @@
-//! catalog
+//! What exists, where, at which version: names, Delta tables and the catalog's own log.
+//!
+//! ```text
+//!            Catalog ── Snapshot ── Entry          names -> definitions, one commit per DDL
+//!               │                      │
+//!               │ table(entry)         │ TableRef
+//!               ▼                      ▼
+//!           LakeTable ── TableSnapshot ── Add      a Delta table at one version
+//!           │   │   │
+//!    scan   │   │   │ write_files, commit
+//!           ▼   ▼   ▼
+//!             Stores                               the one policy for every read and write
+//! ```
+//!
+//! A write travels `LakeTable::write_files` (Parquet files that nothing names yet) and then
+//! `LakeTable::commit` (one log entry that names them). A read travels `LakeTable::current` (a pinned
+//! `TableSnapshot`, no I/O) and then `LakeTable::scan` (a `TableProvider` over exactly its files).
+//!
+//! Never: another crate reads or writes a Delta log, or reaches an object store that `Stores` did
+//! not hand out.
+
+mod clock;
+mod entry;
+mod error;
+pub mod faults;
+mod log;
+mod provider;
+mod registry;
+mod schema;
+mod snapshot;
+mod stores;
+mod table;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use entry::{
+    Change, ColumnEntry, Definition, Entry, Kind, ModelVersion, TYPE_KEY, TableRef, Zone,
+};
+pub use error::{Error, Result};
+pub use log::{Add, CommitRecord};
+pub use provider::FILE_COLUMN;
+pub use registry::Catalog;
+pub use schema::{COMMENT_KEY, DEFAULT_KEY, GENERATED_KEY, TableSpec};
+pub use snapshot::Snapshot;
+pub use stores::{Location, StoreOptions, Stores};
+pub use table::{Commit, CommitKind, DataFile, LakeTable, TableSnapshot};

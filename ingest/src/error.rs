@@ -2,6 +2,8 @@
 //!
 //! Never: the name of the table; whoever knows the statement adds it.
 
+use std::sync::Arc;
+
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
@@ -35,6 +37,34 @@ pub enum Error {
     /// Field metadata names a type that this version does not know.
     #[error("type \"{0}\" is not known")]
     UnknownType(String),
+    /// A NULL where the column refuses it.
+    #[error(
+        "null value in column \"{column}\" of relation \"{table}\" violates not-null constraint"
+    )]
+    NotNull {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// A row for which a CHECK is false.
+    #[error("new row for relation \"{table}\" violates check constraint \"{constraint}\"")]
+    Check {
+        /// The table.
+        table: String,
+        /// The constraint.
+        constraint: String,
+    },
+    /// A mistake of ours: rows with another number of columns than the table.
+    #[error("rows for table \"{table}\" have {found} columns instead of {expected}")]
+    Shape {
+        /// The table.
+        table: String,
+        /// Columns of the table.
+        expected: usize,
+        /// Columns of the rows.
+        found: usize,
+    },
     /// No file has the name or matches the pattern.
     #[error("no file matches \"{pattern}\"")]
     FileMissing {
@@ -106,6 +136,12 @@ pub enum Error {
     /// The rows could not be produced.
     #[error("could not read the rows")]
     Rows(#[from] DataFusionError),
+    /// The table could not be written; shared by all statements of a group.
+    #[error(transparent)]
+    Catalog(Arc<catalog::Error>),
+    /// The server stops; whether the commit landed is in the table's log.
+    #[error("could not learn whether the rows were committed: the server is stopping")]
+    WriterStopped,
     /// The work on the rows ended before its time: the server is stopping, or a mistake of ours.
     #[error("could not finish reading the rows")]
     Interrupted,
@@ -122,6 +158,11 @@ impl Error {
             Self::Row(error) => error.reason().sqlstate(),
             Self::Option { sqlstate, .. } => sqlstate,
             Self::UnsupportedType(_) | Self::UnknownType(_) => "0A000",
+            Self::NotNull { .. } => "23502",
+            Self::Check { .. } => "23514",
+            // What lies below has SQLSTATEs of its own.
+            Self::Arrow(_) | Self::Rows(_) | Self::Catalog(_) | Self::Shape { .. } => "XX000",
+            Self::WriterStopped => "57P01",
             Self::FileMissing { .. } => "58P01",
             Self::FileUnreachable { source, .. } if is_refusal(source) => "42501",
             Self::FileUnreachable { .. } | Self::FileUnwritable { .. } => "58030",
@@ -132,7 +173,6 @@ impl Error {
             Self::FileColumnMissing { .. } => "23502",
             Self::InFile { source, .. } => source.sqlstate(),
             Self::Interrupted => "57014",
-            Self::Arrow(_) | Self::Rows(_) => "XX000",
         }
     }
 

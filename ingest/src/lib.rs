@@ -1,7 +1,7 @@
 //! Outside bytes become committed rows, tagged with where they came from.
 //!
 //! ```text
-//! COPY bytes, files --> decode --> text (values) --> batches --> the table's writer
+//! COPY bytes, files --> decode --> text (values) --> batches --> Writer --> one Delta commit
 //! batches --> encode --> text (values) --> COPY bytes, files
 //! ```
 //!
@@ -16,7 +16,9 @@ pub mod error;
 pub mod files;
 mod origin;
 pub mod text;
+mod writer;
 
 pub use dialect::{Dialect, DialectOptions};
 pub use error::{Error, Result};
 pub use origin::Origin;
+pub use writer::{Appended, Check, Validation, Writer, Written};

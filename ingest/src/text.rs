@@ -29,5 +29,4 @@ pub use zone::Zone;
 pub(crate) use format::quote_in_place;
 pub(crate) use parse::json;
 
-/// The field metadata key that names a Postgres type which Arrow lacks (`uuid`, `varchar(3)` ...).
-pub(crate) const TYPE_KEY: &str = "tarn.type";
+pub(crate) use catalog::TYPE_KEY;

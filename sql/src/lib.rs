@@ -1,1 +1,39 @@
-//! sql
+//! A statement in, an Arrow stream out: parse, resolve, plan, run.
+//!
+//! ```text
+//! text ── parser ──> Statement ── resolve ──> Names ── plan ──> LogicalPlan ── run ──> Output
+//!          (pure)               (all look-ups)        (pure)                (all effects)
+//! ```
+//!
+//! [`Session::execute`] is the one door: the Postgres wire, Flight SQL and HTTP are listeners on
+//! it. [`Engine`] is the composed state of the process, [`Session`] one connection, [`Output`]
+//! what a statement gives back. `statement.rs` dispatches to one file per statement.
+//!
+//! Never: another crate plans a query. Never: an effect before `run`, so that EXPLAIN and a
+//! prepared statement may stop after `plan`.
+
+#![cfg_attr(
+    test,
+    expect(clippy::unwrap_used, clippy::panic, reason = "tests panic rather than return errors")
+)]
+
+mod dml;
+mod engine;
+mod error;
+mod output;
+mod parser;
+mod plan;
+mod resolve;
+mod session;
+mod settings;
+mod statement;
+mod transaction;
+pub mod types;
+
+pub use engine::{Engine, EngineConfig};
+pub use error::{Error, Result, state};
+pub use ingest::text;
+pub use output::{CopyFormat, CopyIn, CopyOut, Notice, Output, Severity};
+pub use session::{IngestTarget, Prepared, Session, SessionStart, TransactionStatus};
+pub use settings::SERVER_VERSION;
+pub use statement::Statement;

@@ -1,1 +1,66 @@
-//! it
+//! All tests of the server from outside, one binary, with a list of tests of its own: each `.slt`
+//! file and each Python file is a test, and one that lacks its component counts as ignored.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that meets the unexpected must stop"
+)]
+
+mod clients;
+mod cost;
+mod faults;
+mod known_failures;
+mod protocol;
+mod shared;
+mod sqllogic;
+mod tidy;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Completion, Trial};
+
+use crate::shared::Shared;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let shared = Arc::new(Shared::default());
+    let mut trials = tidy::trials();
+    trials.extend(sqllogic::trials(&shared));
+    trials.extend(protocol::trials(&shared));
+    trials.extend(cost::trials());
+    trials.extend(faults::trials());
+    trials.extend(clients::trials());
+    let trials = known_failures::mark(trials);
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    shared.stop();
+    conclusion.exit_code()
+}
+
+/// A test that awaits.
+fn trial<T>(name: impl Into<String>, test: impl FnOnce() -> T + Send + 'static) -> Trial
+where
+    T: Future<Output = ()>,
+{
+    Trial::test(name, move || {
+        run(test());
+        Ok(())
+    })
+}
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.unwrap().block_on(test)
+}
+
+/// How a test that cannot have its component ends.
+fn skipped(reason: &str) -> Completion {
+    Completion::ignored_with(reason.lines().next().unwrap_or_default())
+}
+
+/// Long tests run when asked for.
+fn slow() -> bool {
+    tests::setting("TARN_TEST_SLOW").is_some()
+}

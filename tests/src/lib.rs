@@ -1,1 +1,43 @@
-//! tests
+//! The whole server seen from outside: what the tests need to start it, talk to it and compare.
+//!
+//! ```text
+//! it/main.rs --+--> TestServer          the built binary, a warehouse of its own, kill and restart
+//!              +--> PgDatabase          .slt records over the Postgres wire
+//!              +--> FlightDatabase      the same records over Flight SQL -> render -> the same text
+//!              +--> components          PostgreSQL, Python: found or said to be missing
+//! ```
+//!
+//! Never: links a crate of the server. Whatever is asserted here, a stranger's client can see too.
+
+pub mod components;
+mod flight_database;
+mod pg_database;
+mod render;
+mod server;
+
+pub use flight_database::FlightDatabase;
+pub use pg_database::{PgDatabase, SqlError};
+pub use render::render;
+pub use server::{TestServer, WAIT_MAX, binary};
+
+use std::path::{Path, PathBuf};
+
+/// The root of the repository.
+#[must_use]
+pub fn repository() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().expect("the tests package lies in the repository").to_path_buf()
+}
+
+/// A setting of the test run. The only place that reads the environment.
+#[must_use]
+pub fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A line for whoever watches the run, such as the seed that a failure needs.
+pub fn note(line: &str) {
+    use std::io::Write;
+    // Nothing is lost when nobody reads it.
+    drop(writeln!(std::io::stderr().lock(), "{line}"));
+}

@@ -326,7 +326,7 @@ pub(crate) fn unescape(inside: &str, out: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// The character of `\uXXXX`, or of two of them that form a surrogate pair, and their length.
+/// The character of `\u` with four digits, or of two of them that form a surrogate pair, and their length.
 fn unicode(text: &str) -> Result<(char, usize)> {
     let code = |at: usize| {
         let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;

@@ -1,0 +1,248 @@
+//! Entries of the catalog: plain serializable data, one kind per noun of the SQL surface.
+//!
+//! Never: a method here reads or writes anything. What a Delta table says of itself (columns,
+//! constraints, defaults) is not repeated here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use arrow::datatypes::{DataType, Field};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Key of a field's metadata that names a PostgreSQL type which Arrow lacks.
+pub const TYPE_KEY: &str = "tarn.type";
+
+/// A named thing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// What the entry is known by for ever; a rename keeps it.
+    pub id: Uuid,
+    /// What PostgreSQL's clients know it by. 0 until a commit assigns it; never used again.
+    pub oid: u32,
+    /// The schema that it stands in; empty for a schema itself.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// What `COMMENT ON` says.
+    pub comment: Option<String>,
+    /// The role that owns it.
+    pub owner: String,
+    /// When it was created, microseconds since 1970 UTC.
+    pub created_at_micros: i64,
+    /// What it is.
+    pub definition: Definition,
+}
+
+impl Entry {
+    /// A new entry with a new id, not yet committed.
+    #[must_use]
+    pub fn new(
+        schema: impl Into<String>,
+        name: impl Into<String>,
+        owner: impl Into<String>,
+        created_at_micros: i64,
+        definition: Definition,
+    ) -> Self {
+        Self {
+            id: Uuid::new_v4(),
+            oid: 0,
+            schema: schema.into(),
+            name: name.into(),
+            comment: None,
+            owner: owner.into(),
+            created_at_micros,
+            definition,
+        }
+    }
+
+    /// What kind of thing it is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self.definition {
+            Definition::Schema { .. } => Kind::Schema,
+            Definition::Table(_) => Kind::Table,
+            Definition::View { .. } => Kind::View,
+            Definition::MaterializedView { .. } => Kind::MaterializedView,
+            Definition::Model { .. } => Kind::Model,
+        }
+    }
+
+    /// The Delta table behind a table or a materialized view.
+    #[must_use]
+    pub const fn table(&self) -> Option<&TableRef> {
+        match &self.definition {
+            Definition::Table(table) | Definition::MaterializedView { table, .. } => Some(table),
+            _ => None,
+        }
+    }
+
+    /// The name with its schema, for messages.
+    #[must_use]
+    pub fn qualified_name(&self) -> String {
+        if self.schema.is_empty() {
+            self.name.clone()
+        } else {
+            format!("{}.{}", self.schema, self.name)
+        }
+    }
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Definition {
+    /// A schema.
+    Schema {
+        /// Where its tables stand between outside bytes and features.
+        zone: Zone,
+    },
+    /// A table.
+    Table(TableRef),
+    /// A view.
+    View {
+        /// The query as it was written.
+        sql: String,
+        /// The columns that it had when it was created.
+        columns: Vec<ColumnEntry>,
+        /// Where its unqualified names are looked up.
+        search_path: Vec<String>,
+    },
+    /// A materialized view: a table and the query that it holds the answer of.
+    MaterializedView {
+        /// The table that holds the rows.
+        table: TableRef,
+        /// The query as it was written.
+        sql: String,
+        /// Where its unqualified names are looked up.
+        search_path: Vec<String>,
+        /// What its `WITH` said.
+        options: BTreeMap<String, String>,
+        /// Whether it was ever filled.
+        populated: bool,
+    },
+    /// A model that scores rows.
+    Model {
+        /// Its versions, oldest first.
+        versions: Vec<ModelVersion>,
+        /// The number of the version that is used where none is named.
+        default_version: u32,
+        /// What it takes.
+        inputs: Vec<ColumnEntry>,
+        /// What it yields.
+        outputs: Vec<ColumnEntry>,
+        /// What its `WITH` said.
+        options: BTreeMap<String, String>,
+    },
+}
+
+/// What kind of thing an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Kind {
+    Schema,
+    Table,
+    View,
+    MaterializedView,
+    Model,
+    /// Known by its id alone.
+    Entry,
+}
+
+impl Kind {
+    /// The kind in lower case, as messages name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Schema => "schema",
+            Self::Table => "table",
+            Self::View => "view",
+            Self::MaterializedView => "materialized view",
+            Self::Model => "model",
+            Self::Entry => "entry",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Where the tables of a schema stand between outside bytes and features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Zone {
+    /// Rows as they came, tagged with where they came from.
+    Raw,
+    /// Cleaned and joined rows.
+    Processed,
+    /// Features that models read.
+    Feature,
+}
+
+/// Where a Delta table stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableRef {
+    /// What the table is known by for ever.
+    pub table_id: Uuid,
+    /// Relative to the warehouse; a URL for a table that stands elsewhere.
+    pub path: String,
+}
+
+/// A column of a view, or a parameter or result of a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ColumnEntry {
+    /// Its name.
+    pub name: String,
+    /// Its Arrow type.
+    pub data_type: DataType,
+    /// Whether it may be NULL.
+    pub nullable: bool,
+    /// The metadata of its field, [`TYPE_KEY`] among it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl From<&Field> for ColumnEntry {
+    fn from(field: &Field) -> Self {
+        Self {
+            name: field.name().clone(),
+            data_type: field.data_type().clone(),
+            nullable: field.is_nullable(),
+            metadata: field.metadata().iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+        }
+    }
+}
+
+impl From<&ColumnEntry> for Field {
+    fn from(column: &ColumnEntry) -> Self {
+        let metadata = column.metadata.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        Self::new(&column.name, column.data_type.clone(), column.nullable).with_metadata(metadata)
+    }
+}
+
+/// One version of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelVersion {
+    /// 1 for the first.
+    pub number: u32,
+    /// Of its file, relative to the warehouse.
+    pub path: String,
+    /// SHA-256 of its file, in hexadecimal.
+    pub digest: String,
+    /// The runtime that was chosen for it.
+    pub engine: String,
+    /// When it was added, microseconds since 1970 UTC.
+    pub created_at_micros: i64,
+}
+
+/// One change of the catalog.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// Adds the entry, or replaces the one with the same id (a rename, an ALTER).
+    Put(Entry),
+    /// Removes the entry with this id.
+    Drop(Uuid),
+}

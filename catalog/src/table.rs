@@ -1,0 +1,172 @@
+//! A Delta table: the only type that reads or commits one.
+//!
+//! ```text
+//! create, open      load.rs       the newest version, from a checkpoint and the entries after it
+//! current, update   here          the newest known version; the entries that others wrote
+//! at_version        travel.rs     older versions, history
+//! write_files       write.rs      rows to Parquet files that no version names yet
+//! commit            commit.rs     the next version
+//! scan              provider.rs   pinned files as a DataFusion table
+//! ```
+//!
+//! Never: a commit lists the log, or replays files that it does not touch.
+
+mod checkpoints;
+mod commit;
+mod conflict;
+mod data_file;
+mod load;
+mod snapshot;
+mod statistics;
+mod travel;
+mod write;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use arc_swap::ArcSwap;
+use datafusion::catalog::TableProvider;
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::log::{Log, LogEntry};
+use crate::stores::Location;
+
+pub use commit::{Commit, CommitKind};
+pub use data_file::DataFile;
+pub use snapshot::TableSnapshot;
+pub(crate) use statistics::{ColumnBounds, partition_scalar};
+
+use snapshot::operation_of;
+use travel::Travelled;
+
+/// Operations that are remembered, so that committing one again finds it.
+const REMEMBERED_OPERATIONS: usize = 10_000;
+
+/// A Delta table, shared by all sessions of a process.
+pub struct LakeTable {
+    location: Location,
+    clock: Arc<dyn Clock>,
+    log: Log,
+    /// For messages: `table "…"`.
+    object: String,
+    current: ArcSwap<TableSnapshot>,
+    /// Held while `current` moves on.
+    recent: Mutex<VecDeque<(Uuid, i64)>>,
+    /// One commit at a time within the process: a race here would only cost store requests.
+    turn: tokio::sync::Mutex<()>,
+    /// When the store was last asked for news, by the clock.
+    asked_at_micros: AtomicI64,
+    checkpointing: AtomicBool,
+    checkpoint_version: AtomicI64,
+    travelled: Mutex<Travelled>,
+}
+
+impl LakeTable {
+    fn new(
+        location: Location,
+        log: Log,
+        clock: Arc<dyn Clock>,
+        snapshot: TableSnapshot,
+        checkpoint_version: i64,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            object: log.object(),
+            location,
+            log,
+            asked_at_micros: AtomicI64::new(clock.now_micros()),
+            clock,
+            current: ArcSwap::from_pointee(snapshot),
+            recent: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+            checkpointing: AtomicBool::new(false),
+            checkpoint_version: AtomicI64::new(checkpoint_version),
+            travelled: Mutex::default(),
+        })
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub const fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// The newest known version. No I/O.
+    #[must_use]
+    pub fn current(&self) -> Arc<TableSnapshot> {
+        self.current.load_full()
+    }
+
+    /// Reads the log entries that others wrote.
+    pub async fn update(&self) -> Result<Arc<TableSnapshot>> {
+        let asked_at = self.clock.now_micros();
+        let mut snapshot = self.current();
+        while let Some(entry) = self.log.read(snapshot.version + 1).await? {
+            snapshot = self.advance(&snapshot, entry)?;
+        }
+        self.asked_at_micros.fetch_max(asked_at, Ordering::Relaxed);
+        Ok(self.current())
+    }
+
+    /// As [`Self::update`], unless the store was asked, or a commit landed, less than `age_micros`
+    /// ago.
+    pub async fn update_if_older(&self, age_micros: i64) -> Result<Arc<TableSnapshot>> {
+        let asked_at = self.asked_at_micros.load(Ordering::Relaxed);
+        // A clock that went back says nothing about age.
+        let age = self.clock.now_micros().saturating_sub(asked_at);
+        if (0..age_micros).contains(&age) { Ok(self.current()) } else { self.update().await }
+    }
+
+    /// Takes the entry after `snapshot` into account.
+    fn advance(&self, snapshot: &TableSnapshot, entry: LogEntry) -> Result<Arc<TableSnapshot>> {
+        let operation = operation_of(&entry.actions);
+        let next = Arc::new(snapshot.apply(&self.object, entry)?);
+        let mut recent = self.recent.lock();
+        if next.version > self.current.load().version {
+            self.current.store(Arc::clone(&next));
+            if let Some(operation) = operation {
+                if recent.len() == REMEMBERED_OPERATIONS {
+                    recent.pop_front();
+                }
+                recent.push_back((operation, next.version));
+            }
+        }
+        Ok(next)
+    }
+
+    /// The version that an operation made, if it was lately.
+    fn version_of(&self, operation: Uuid) -> Option<i64> {
+        let recent = self.recent.lock();
+        recent.iter().rev().find(|(known, _)| *known == operation).map(|(_, version)| *version)
+    }
+
+    /// A reader of exactly the files of `snapshot`. It has none of DataFusion's write hooks.
+    pub fn scan(self: &Arc<Self>, snapshot: Arc<TableSnapshot>) -> Arc<dyn TableProvider> {
+        crate::provider::scan(self.location.clone(), snapshot, false)
+    }
+
+    /// As [`Self::scan`], with one more column, [`crate::FILE_COLUMN`]: the path of each row's file,
+    /// as [`Commit::removes`] takes it.
+    pub fn scan_with_file_column(
+        self: &Arc<Self>,
+        snapshot: Arc<TableSnapshot>,
+    ) -> Arc<dyn TableProvider> {
+        crate::provider::scan(self.location.clone(), snapshot, true)
+    }
+}
+
+impl fmt::Debug for LakeTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LakeTable")
+            .field("location", &self.location.to_string())
+            .field("version", &self.current.load().version)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

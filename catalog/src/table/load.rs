@@ -1,0 +1,134 @@
+//! Opening a table: the newest checkpoint that can be read, then the entries after it.
+//!
+//! Never: a gap in the log is taken for its end. A missing entry before a later one is an error that
+//! names it.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use uuid::Uuid;
+
+use super::commit::first_actions;
+use super::{LakeTable, TableSnapshot};
+use crate::clock::Clock;
+use crate::entry::Kind;
+use crate::error::{Error, Result};
+use crate::log::{Listing, Log, LogEntry, Put, encode};
+use crate::schema::TableSpec;
+use crate::stores::Location;
+
+/// Entries that are read at once.
+const READ_AHEAD: usize = 16;
+
+/// A state and how it was reached.
+pub(super) struct Loaded {
+    pub(super) snapshot: TableSnapshot,
+    /// The version of the checkpoint beneath; -1 if there was none.
+    pub(super) checkpoint_version: i64,
+}
+
+impl LakeTable {
+    /// Makes a Delta table with version 0 at `location`.
+    pub async fn create(
+        location: Location,
+        spec: TableSpec,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>> {
+        let log = Log::new(&location);
+        let (now, operation) = (clock.now_micros(), Uuid::new_v4());
+        let actions = first_actions(&spec, now, operation)?;
+        if log.put(0, encode(&actions)?, operation).await? == Put::Taken {
+            let there = log.read(0).await?;
+            let own =
+                there.is_some_and(|entry| super::operation_of(&entry.actions) == Some(operation));
+            if !own {
+                let name = location.to_string();
+                return Err(Error::Duplicate { kind: Kind::Table, name });
+            }
+        }
+        let snapshot = TableSnapshot::from_actions(&log.object(), -1, actions.clone())?;
+        let entry = LogEntry { version: 0, actions, modified_micros: now };
+        let snapshot = snapshot.apply(&log.object(), entry)?;
+        Ok(Self::new(location, log, clock, snapshot, -1))
+    }
+
+    /// Opens the Delta table at `location`.
+    pub async fn open(location: Location, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
+        let log = Log::new(&location);
+        let listing = log.list_newest().await?;
+        let Some(newest) = listing.newest() else {
+            return Err(Error::NotFound { kind: Kind::Table, name: location.to_string() });
+        };
+        let loaded = match load(&log, &listing, newest).await {
+            // What is older than the newest checkpoint was not listed; it may tell the same.
+            Err(Error::Corrupt { .. }) => load(&log, &log.list().await?, newest).await,
+            other => other,
+        };
+        let Loaded { snapshot, checkpoint_version } = loaded?;
+        Ok(Self::new(location, log, clock, snapshot, checkpoint_version))
+    }
+}
+
+/// The state at `version`, which the listing reaches.
+pub(super) async fn load(log: &Log, listing: &Listing, version: i64) -> Result<Loaded> {
+    let mut failure = None;
+    for (checkpoint, files) in listing.checkpoints_before(version) {
+        if let Some(missing) = listing.gap(checkpoint + 1..=version) {
+            failure.get_or_insert_with(|| gap(log, missing));
+            break;
+        }
+        match from_checkpoint(log, checkpoint, files).await {
+            Ok(start) => return replay(log, start, checkpoint, version).await,
+            // An older checkpoint, or the entries from the start, may still tell the same.
+            Err(error @ Error::Corrupt { .. }) => {
+                tracing::warn!(table = log.object(), version = checkpoint, %error, "unreadable checkpoint");
+                failure.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    match (listing.gap(0..=version), failure) {
+        (None, _) => from_start(log, version).await,
+        (Some(_), Some(error)) => Err(error),
+        (Some(missing), None) => Err(gap(log, missing)),
+    }
+}
+
+fn gap(log: &Log, version: i64) -> Error {
+    Error::Corrupt { path: log.object(), reason: format!("log entry {version} is missing") }
+}
+
+async fn from_checkpoint(
+    log: &Log,
+    version: i64,
+    files: &[object_store::path::Path],
+) -> Result<TableSnapshot> {
+    let actions = log.read_checkpoint(files).await?;
+    TableSnapshot::from_actions(&log.object(), version, actions)
+}
+
+async fn from_start(log: &Log, version: i64) -> Result<Loaded> {
+    let first = log.read(0).await?.ok_or_else(|| gap(log, 0))?;
+    let start = TableSnapshot::from_actions(&log.object(), -1, first.actions)?;
+    replay(log, start, -1, version).await
+}
+
+/// Applies the entries after `start`, which is the state at `after`.
+async fn replay(log: &Log, start: TableSnapshot, after: i64, version: i64) -> Result<Loaded> {
+    let object = log.object();
+    let mut entries = stream::iter(after + 1..=version)
+        .map(|version| async move { log.read(version).await?.ok_or_else(|| gap(log, version)) })
+        .buffered(READ_AHEAD);
+    let mut snapshot = start;
+    while let Some(entry) = entries.try_next().await? {
+        snapshot = snapshot.apply(&object, entry)?;
+    }
+    if snapshot.timestamp_micros == i64::MIN {
+        // The checkpoint is the newest version; its entry, if it is still there, has the time.
+        let time = log.read(version).await?.map(|entry| snapshot.apply(&object, entry));
+        if let Some(timed) = time.transpose()? {
+            snapshot.timestamp_micros = timed.timestamp_micros;
+        }
+    }
+    Ok(Loaded { snapshot, checkpoint_version: after })
+}

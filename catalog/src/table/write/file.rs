@@ -1,0 +1,103 @@
+//! One Parquet file in the making.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::error::Result;
+use object_store::buffered::BufWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::async_writer::AsyncArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+use uuid::{NoContext, Timestamp, Uuid};
+
+use crate::stores::Location;
+use crate::table::statistics::collect;
+
+/// Rows that a reader decides over at once.
+const ROW_GROUP_ROWS: usize = 1 << 20;
+const ROW_GROUP_BYTES: usize = 128 << 20;
+/// Files below this size are put in one piece.
+const PART_BYTES: usize = 16 << 20;
+
+pub(super) struct DataFileWriter {
+    name: String,
+    writer: AsyncArrowWriter<BufWriter>,
+}
+
+/// A file that is complete in the store.
+pub(super) struct WrittenFile {
+    pub(super) name: String,
+    pub(super) byte_count: usize,
+    /// In Delta's JSON.
+    pub(super) statistics: String,
+}
+
+impl DataFileWriter {
+    pub(super) fn new(
+        table: &Location,
+        schema: SchemaRef,
+        without_statistics: &BTreeSet<usize>,
+        now_micros: i64,
+    ) -> Result<Self> {
+        // Names sort by time, so that files are listed, and scanned, in the order of their commits.
+        let name = format!("part-{}.zstd.parquet", time_ordered(now_micros));
+        let path = table.path.clone().join(name.as_str());
+        let upload = BufWriter::with_capacity(Arc::clone(&table.store), path, PART_BYTES);
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties(&schema, without_statistics)?)
+            // The table says what the types are; a copy in every file would cost more than one row.
+            .with_skip_arrow_metadata(true);
+        let writer = AsyncArrowWriter::try_new_with_options(upload, schema, options)?;
+        Ok(Self { name, writer })
+    }
+
+    pub(super) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        Ok(self.writer.write(batch).await?)
+    }
+
+    /// What the file would be if it ended now, about.
+    pub(super) fn byte_count(&self) -> usize {
+        self.writer.bytes_written() + self.writer.in_progress_size()
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.writer.memory_size()
+    }
+
+    /// Completes the file; when this returns, the store has it for good.
+    pub(super) async fn finish(
+        mut self,
+        schema: &SchemaRef,
+        statistics_columns: Option<usize>,
+    ) -> Result<WrittenFile> {
+        let metadata = self.writer.finish().await?;
+        Ok(WrittenFile {
+            name: self.name,
+            byte_count: self.writer.bytes_written(),
+            statistics: collect(&metadata, schema, statistics_columns),
+        })
+    }
+}
+
+fn time_ordered(now_micros: i64) -> Uuid {
+    let seconds = u64::try_from(now_micros.div_euclid(1_000_000)).unwrap_or(0);
+    let nanos = u32::try_from(now_micros.rem_euclid(1_000_000) * 1_000).unwrap_or(0);
+    Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, nanos))
+}
+
+fn properties(schema: &SchemaRef, without: &BTreeSet<usize>) -> Result<WriterProperties> {
+    let mut properties = WriterProperties::builder()
+        .set_created_by(concat!("Tarn version ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES));
+    for index in without {
+        let column = ColumnPath::from(schema.field(*index).name().as_str());
+        properties = properties.set_column_statistics_enabled(column, EnabledStatistics::None);
+    }
+    Ok(properties.build())
+}

@@ -1,0 +1,14 @@
+# Recipes for people; the pipeline runs `./test`.
+
+# Everything
+test *NAME:
+    ./test {{NAME}}
+
+# What compilers can say
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Side by side with other engines
+bench *ARGS:
+    python3 tests/bench/run.py {{ARGS}}

@@ -1,0 +1,239 @@
+//! What a statement gives back: rows as a stream, a command tag, or a COPY in either direction.
+//!
+//! Never: rows that are collected before the first one leaves.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use datafusion::error::Result as DfResult;
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
+use parking_lot::Mutex;
+use tokio::time::Sleep;
+
+use crate::error::{Error, Result, state};
+use crate::session::{self, State};
+use crate::statement::copy::Receiver;
+
+/// What a statement gives back.
+pub enum Output {
+    /// Rows, as they are computed.
+    Rows(SendableRecordBatchStream),
+    /// No rows: the whole command tag, such as `INSERT 0 5`, and how many rows it concerned.
+    Done {
+        /// The tag.
+        tag: String,
+        /// Rows inserted, changed or deleted.
+        rows: Option<u64>,
+    },
+    /// The server waits for the client's bytes.
+    CopyIn(CopyIn),
+    /// Bytes for the client.
+    CopyOut(CopyOut),
+}
+
+impl Output {
+    /// A command tag that counts no rows.
+    pub(crate) fn done(tag: &str) -> Self {
+        Self::Done { tag: tag.to_owned(), rows: None }
+    }
+
+    /// A command tag with its count.
+    pub(crate) fn counted(tag: &str, rows: u64) -> Self {
+        Self::Done { tag: format!("{tag} {rows}"), rows: Some(rows) }
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rows(stream) => write!(f, "Rows({})", stream.schema()),
+            Self::Done { tag, .. } => write!(f, "Done({tag})"),
+            Self::CopyIn(_) => f.write_str("CopyIn"),
+            Self::CopyOut(_) => f.write_str("CopyOut"),
+        }
+    }
+}
+
+/// How the bytes of a COPY look, as the wire announces it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyFormat {
+    /// Lines of text: text or csv.
+    Text,
+    /// Postgres' binary format, or Parquet's bytes.
+    Binary,
+}
+
+/// A COPY FROM STDIN that waits for bytes. Dropped, it leaves nothing behind.
+pub struct CopyIn {
+    /// Columns in each row.
+    pub columns: usize,
+    /// How the bytes look.
+    pub format: CopyFormat,
+    pub(crate) receiver: Receiver,
+    pub(crate) state: Option<Arc<Mutex<State>>>,
+}
+
+impl CopyIn {
+    /// Takes the next bytes, cut anywhere. Waits while the writer is busy.
+    pub async fn send(&mut self, bytes: Bytes) -> Result<()> {
+        let sent = self.receiver.send(bytes).await;
+        sent.inspect_err(|_| self.fail())
+    }
+
+    /// No more bytes come: commits, and tells how many rows.
+    pub async fn finish(self) -> Result<Output> {
+        let state = self.state.clone();
+        let rows = self.receiver.finish().await.inspect_err(|_| {
+            state.as_deref().map(session::fail);
+        })?;
+        Ok(Output::counted("COPY", rows))
+    }
+
+    /// The client gave up: nothing is kept.
+    #[must_use]
+    pub fn abort(self, reason: &str) -> Error {
+        self.fail();
+        Error::new(state::QUERY_CANCELED, format!("COPY from stdin failed: {reason}"))
+    }
+
+    fn fail(&self) {
+        self.state.as_deref().map(session::fail);
+    }
+}
+
+/// A COPY TO STDOUT.
+pub struct CopyOut {
+    /// Columns in each row.
+    pub columns: usize,
+    /// How the bytes look.
+    pub format: CopyFormat,
+    /// The bytes, as rows are computed.
+    pub stream: BoxStream<'static, Result<Bytes>>,
+    pub(crate) rows: Arc<AtomicU64>,
+}
+
+impl CopyOut {
+    /// Counts rows; final when the stream has ended.
+    #[must_use]
+    pub fn rows(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.rows)
+    }
+
+    /// The command tag, once the stream has ended.
+    #[must_use]
+    pub fn tag(rows: &AtomicU64) -> String {
+        format!("COPY {}", rows.load(Ordering::Relaxed))
+    }
+}
+
+/// How much a notice matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Severity {
+    Notice,
+    Warning,
+}
+
+/// Something told to the client beside the result.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// How much it matters.
+    pub severity: Severity,
+    /// Its code.
+    pub sqlstate: &'static str,
+    /// What happened.
+    pub message: String,
+    /// Full sentences that explain.
+    pub detail: Option<String>,
+    /// Something to type.
+    pub hint: Option<String>,
+}
+
+impl Notice {
+    pub(crate) fn note(message: impl Into<String>) -> Self {
+        Self::of(Severity::Notice, "00000", message)
+    }
+
+    pub(crate) fn warning(sqlstate: &'static str, message: impl Into<String>) -> Self {
+        Self::of(Severity::Warning, sqlstate, message)
+    }
+
+    fn of(severity: Severity, sqlstate: &'static str, message: impl Into<String>) -> Self {
+        Self { severity, sqlstate, message: message.into(), detail: None, hint: None }
+    }
+}
+
+/// The error of a statement that ran longer than `statement_timeout`.
+pub(crate) fn timed_out() -> Error {
+    Error::new(state::QUERY_CANCELED, "canceling statement due to statement timeout")
+}
+
+/// Holds an output to the session's rules: its time limit, and that an error while rows are
+/// streamed fails the transaction as any other.
+pub(crate) fn guard(
+    output: Output,
+    state: &Arc<Mutex<State>>,
+    timeout: Option<Duration>,
+) -> Output {
+    match output {
+        Output::Rows(stream) => Output::Rows(Box::pin(Guarded {
+            schema: stream.schema(),
+            inner: stream,
+            state: Arc::clone(state),
+            deadline: timeout.map(|limit| Box::pin(tokio::time::sleep(limit))),
+        })),
+        Output::CopyOut(copy) => {
+            let state = Arc::clone(state);
+            let stream = copy.stream.inspect(move |bytes| {
+                if bytes.is_err() {
+                    session::fail(&state);
+                }
+            });
+            Output::CopyOut(CopyOut { stream: stream.boxed(), ..copy })
+        }
+        Output::CopyIn(copy) => Output::CopyIn(CopyIn { state: Some(Arc::clone(state)), ..copy }),
+        done @ Output::Done { .. } => done,
+    }
+}
+
+struct Guarded {
+    schema: SchemaRef,
+    inner: SendableRecordBatchStream,
+    state: Arc<Mutex<State>>,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stream for Guarded {
+    type Item = DfResult<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let late = match &mut self.deadline {
+            Some(sleep) => sleep.as_mut().poll(cx).is_ready(),
+            None => false,
+        };
+        if late {
+            session::fail(&self.state);
+            return Poll::Ready(Some(Err(timed_out().into())));
+        }
+        let polled = self.inner.poll_next_unpin(cx);
+        if let Poll::Ready(Some(Err(_))) = &polled {
+            session::fail(&self.state);
+        }
+        polled
+    }
+}
+
+impl RecordBatchStream for Guarded {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}

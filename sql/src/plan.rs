@@ -1,0 +1,300 @@
+//! Resolved names and a syntax tree to a logical plan. Pure: everything outside was looked up.
+//!
+//! Never: a table, function or object store that `resolve` did not hand over.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::datatypes::{FieldRef, SchemaRef};
+use async_trait::async_trait;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{DFSchema, TableReference, plan_err};
+use datafusion::datasource::cte_worktable::CteWorkTable;
+use datafusion::datasource::provider_as_source;
+use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::execution::context::QueryPlanner as DfQueryPlanner;
+use datafusion::execution::object_store::ObjectStoreRegistry;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::planner::{
+    ContextProvider, ExprPlanner, RelationPlanner, TypePlanner as DfTypePlanner,
+};
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
+};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
+use datafusion::sql::sqlparser::ast;
+use object_store::ObjectStore;
+use parking_lot::RwLock;
+use url::Url;
+
+use crate::error::{Error, Result, state};
+use crate::parser;
+use crate::types;
+
+/// What the names in a statement stand for.
+#[derive(Default)]
+pub(crate) struct Names {
+    pub(crate) tables: HashMap<TableReference, Arc<dyn TableSource>>,
+    pub(crate) functions: HashMap<String, Arc<ScalarUDF>>,
+    /// Calls in FROM, by [`call_key`].
+    pub(crate) calls: HashMap<String, Arc<dyn TableSource>>,
+}
+
+/// Plans a statement that has a plan: a query or an INSERT.
+pub(crate) fn statement(
+    state: &SessionState,
+    names: &Names,
+    statement: ast::Statement,
+    parameters: &[Option<FieldRef>],
+) -> Result<LogicalPlan> {
+    let provider = Provider { state, names };
+    let planner = SqlToRel::new_with_options(&provider, parser_options(state));
+    let mut context = PlannerContext::new().with_prepare_param_data_types(parameters.to_vec());
+    let mut statement = statement;
+    views::point_in_time::rewrite_as_of(&mut statement);
+    let _ = ast::VisitMut::visit(&mut statement, &mut PositionalCalls);
+    Ok(planner.sql_statement_to_plan_with_context(statement, &mut context)?)
+}
+
+/// The planner takes only positional arguments in FROM; `table_at` was resolved by name before.
+struct PositionalCalls;
+
+impl ast::VisitorMut for PositionalCalls {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<()> {
+        if let ast::TableFactor::Table { name, args: Some(args), .. } = factor
+            && name.to_string().eq_ignore_ascii_case(parser::TABLE_AT)
+        {
+            for argument in &mut args.args {
+                if let ast::FunctionArg::Named { arg, .. }
+                | ast::FunctionArg::ExprNamed { arg, .. } = argument
+                {
+                    *argument = ast::FunctionArg::Unnamed(arg.clone());
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Plans an expression over the columns of `schema`, such as a CHECK.
+pub(crate) fn expression(state: &SessionState, text: &str, schema: &DFSchema) -> Result<Expr> {
+    let names = Names::default();
+    let provider = Provider { state, names: &names };
+    let planner = SqlToRel::new_with_options(&provider, parser_options(state));
+    let parsed = parser::parse_expression(text)?;
+    Ok(planner.sql_to_expr(parsed, schema, &mut PlannerContext::new())?)
+}
+
+/// A constant that a statement wrote, such as a DEFAULT or an argument of a table function.
+pub(crate) fn constant(state: &SessionState, text: &str) -> Result<ScalarValue> {
+    let planned = expression(state, text, &DFSchema::empty())?;
+    match simplify(state, planned, &DFSchema::empty())? {
+        Expr::Literal(value, _) => Ok(value),
+        other => Err(Error::new(
+            state::INVALID_PARAMETER_VALUE,
+            format!("\"{other}\" is not a constant"),
+        )),
+    }
+}
+
+/// Coerces and folds an expression.
+pub(crate) fn simplify(state: &SessionState, expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    use datafusion::logical_expr::simplify::SimplifyContext;
+    use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+    let context = SimplifyContext::builder()
+        .with_schema(Arc::new(schema.clone()))
+        .with_config_options(Arc::clone(state.config_options()))
+        .with_query_execution_start_time(state.execution_props().query_execution_start_time)
+        .build();
+    let simplifier = ExprSimplifier::new(context);
+    let coerced = simplifier.coerce(expr, schema)?;
+    Ok(simplifier.simplify(coerced)?)
+}
+
+/// By what a call in FROM is found again when the planner meets it.
+pub(crate) fn call_key(name: &str, arguments: &[String]) -> String {
+    format!("{name}({})", arguments.join(", "))
+}
+
+fn parser_options(state: &SessionState) -> ParserOptions {
+    ParserOptions::from(&state.config_options().sql_parser)
+}
+
+/// What the planner asks, answered from the session's functions and the resolved names.
+struct Provider<'a> {
+    state: &'a SessionState,
+    names: &'a Names,
+}
+
+impl ContextProvider for Provider<'_> {
+    fn get_table_source(&self, name: TableReference) -> DfResult<Arc<dyn TableSource>> {
+        match self.names.tables.get(&name) {
+            Some(source) => Ok(Arc::clone(source)),
+            None => plan_err!("table '{name}' not found"),
+        }
+    }
+
+    fn get_table_function_source(
+        &self,
+        name: &str,
+        args: Vec<Expr>,
+    ) -> DfResult<Arc<dyn TableSource>> {
+        let arguments: Vec<String> = args.iter().map(literal_text).collect();
+        if let Some(source) = self.names.calls.get(&call_key(name, &arguments)) {
+            return Ok(Arc::clone(source));
+        }
+        let Some(function) = self.state.table_functions().get(name) else {
+            return plan_err!("Invalid function '{name}'");
+        };
+        let simple = args
+            .into_iter()
+            .map(|arg| simplify(self.state, arg, &DFSchema::empty()).map_err(Into::into))
+            .collect::<DfResult<Vec<Expr>>>()?;
+        let arguments = datafusion::catalog::TableFunctionArgs::new(&simple, self.state);
+        Ok(provider_as_source(function.create_table_provider_with_args(arguments)?))
+    }
+
+    fn create_cte_work_table(
+        &self,
+        name: &str,
+        schema: SchemaRef,
+    ) -> DfResult<Arc<dyn TableSource>> {
+        Ok(provider_as_source(Arc::new(CteWorkTable::new(name, schema))))
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        self.state.expr_planners()
+    }
+
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        self.state.relation_planners()
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn DfTypePlanner>> {
+        Some(Arc::new(TypePlanner))
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        let ours = self.names.functions.get(name);
+        ours.or_else(|| self.state.scalar_functions().get(name)).map(Arc::clone)
+    }
+
+    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
+        self.state.higher_order_functions().get(name).map(Arc::clone)
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.state.aggregate_functions().get(name).map(Arc::clone)
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.state.window_functions().get(name).map(Arc::clone)
+    }
+
+    fn get_variable_type(&self, _names: &[String]) -> Option<arrow::datatypes::DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        self.state.config_options()
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        let ours = self.names.functions.keys();
+        ours.chain(self.state.scalar_functions().keys()).cloned().collect()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        self.state.higher_order_functions().keys().cloned().collect()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        self.state.aggregate_functions().keys().cloned().collect()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        self.state.window_functions().keys().cloned().collect()
+    }
+}
+
+fn literal_text(expr: &Expr) -> String {
+    match expr {
+        Expr::Literal(value, _) => value.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// SQL type names to Arrow types, as the whole server understands them.
+#[derive(Debug)]
+pub(crate) struct TypePlanner;
+
+impl DfTypePlanner for TypePlanner {
+    fn plan_type_field(&self, sql_type: &ast::DataType) -> DfResult<Option<FieldRef>> {
+        let field = types::field_of_value_type(sql_type, "", true)
+            .map_err(|error| DataFusionError::from(Error::from(error)))?;
+        Ok(Some(Arc::new(field)))
+    }
+}
+
+/// DataFusion's physical planner with our nodes.
+#[derive(Debug)]
+pub(crate) struct QueryPlanner;
+
+#[async_trait]
+impl DfQueryPlanner for QueryPlanner {
+    async fn create_physical_plan(
+        &self,
+        plan: &LogicalPlan,
+        state: &dyn datafusion::catalog::Session,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let ours = Arc::new(views::point_in_time::AsOfExtensionPlanner::default());
+        DefaultPhysicalPlanner::with_extension_planners(vec![ours])
+            .create_physical_plan(plan, state)
+            .await
+    }
+}
+
+/// Object stores that were registered, and no other: the default one falls through to the whole
+/// local disk.
+#[derive(Debug, Default)]
+pub(crate) struct ClosedRegistry(RwLock<HashMap<String, Arc<dyn ObjectStore>>>);
+
+impl ClosedRegistry {
+    fn key(url: &Url) -> String {
+        url[..url::Position::BeforePath].to_owned()
+    }
+}
+
+impl ObjectStoreRegistry for ClosedRegistry {
+    fn register_store(
+        &self,
+        url: &Url,
+        store: Arc<dyn ObjectStore>,
+    ) -> Option<Arc<dyn ObjectStore>> {
+        self.0.write().insert(Self::key(url), store)
+    }
+
+    fn deregister_store(&self, url: &Url) -> DfResult<Arc<dyn ObjectStore>> {
+        let removed = self.0.write().remove(&Self::key(url));
+        removed.map_or_else(|| refused(url), Ok)
+    }
+
+    fn get_store(&self, url: &Url) -> DfResult<Arc<dyn ObjectStore>> {
+        let found = self.0.read().get(&Self::key(url)).map(Arc::clone);
+        found.map_or_else(|| refused(url), Ok)
+    }
+}
+
+fn refused<T>(url: &Url) -> DfResult<T> {
+    Err(Error::new(
+        state::INSUFFICIENT_PRIVILEGE,
+        format!("location \"{url}\" is not one of the declared locations"),
+    )
+    .into())
+}

@@ -1,0 +1,468 @@
+//! Names in a statement to what they stand for: every look-up outside happens here.
+//!
+//! A relation is looked up in the session's temporary tables, the system catalogs, then along the
+//! search path in the one catalog snapshot of the statement. Tables are pinned at a version;
+//! views are planned with the search path of their making.
+//! Never: an effect. Never: two versions of one table in one statement.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use catalog::{Definition, Entry, LakeTable, Snapshot, TableSnapshot};
+use datafusion::common::TableReference;
+use datafusion::datasource::{ViewTable, provider_as_source};
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::TableSource;
+use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::sql::resolve::resolve_table_references;
+use datafusion::sql::sqlparser::ast::{self, Visit, Visitor};
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use crate::dml::TARGET;
+use crate::error::{Error, Result, nearest, state};
+use crate::parser;
+use crate::plan::{self, Names};
+use crate::session::Session;
+
+/// Views of views deeper than this are refused.
+const VIEW_DEPTH_MAX: usize = 64;
+
+/// A schema and a name in it, as they are known after the search path was walked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct QualifiedName {
+    pub(crate) schema: String,
+    pub(crate) name: String,
+}
+
+impl std::fmt::Display for QualifiedName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.schema, self.name)
+    }
+}
+
+/// A table that a statement reads or writes, at one version.
+#[derive(Debug, Clone)]
+pub(crate) struct Pinned {
+    pub(crate) id: Uuid,
+    pub(crate) name: QualifiedName,
+    pub(crate) table: Arc<LakeTable>,
+    pub(crate) snapshot: Arc<TableSnapshot>,
+    /// Of the session alone.
+    pub(crate) temporary: bool,
+}
+
+/// Postgres' folding: unquoted names are lower case.
+pub(crate) fn fold(ident: &ast::Ident) -> String {
+    match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_lowercase(),
+    }
+}
+
+/// `[database.][schema.]name`, folded. A database is accepted and plays no part.
+pub(crate) fn split_name(name: &ast::ObjectName) -> Result<(Option<String>, String)> {
+    let parts = name
+        .0
+        .iter()
+        .map(|part| {
+            part.as_ident()
+                .map(fold)
+                .ok_or_else(|| Error::syntax(format!("syntax error: \"{name}\" is not a name")))
+        })
+        .collect::<Result<Vec<String>>>()?;
+    match parts.as_slice() {
+        [name] => Ok((None, name.clone())),
+        [schema, name] | [_, schema, name] => Ok((Some(schema.clone()), name.clone())),
+        _ => Err(Error::syntax(format!("syntax error: \"{name}\" has too many parts"))),
+    }
+}
+
+/// Finds what a statement's names stand for.
+pub(crate) struct Resolver<'a> {
+    session: &'a Session,
+    state: &'a SessionState,
+    snapshot: Arc<Snapshot>,
+    search_path: Vec<String>,
+    /// Versions that the statement reads, views included.
+    pins: Pins,
+    depth: usize,
+}
+
+/// The version of each table that a statement reads, by table id.
+pub(crate) type Pins = Arc<Mutex<HashMap<Uuid, Pinned>>>;
+
+impl<'a> Resolver<'a> {
+    pub(crate) fn new(session: &'a Session, state: &'a SessionState) -> Self {
+        Self {
+            snapshot: session.snapshot(),
+            search_path: session.search_path(),
+            session,
+            state,
+            pins: Pins::default(),
+            depth: 0,
+        }
+    }
+
+    /// Looks unqualified names up along another path, such as the one of a view.
+    pub(crate) fn with_search_path(mut self, search_path: &[String]) -> Self {
+        self.search_path = search_path.to_vec();
+        self
+    }
+
+    /// Resolves every name of a statement.
+    pub(crate) async fn resolve(&self, statement: &ast::Statement) -> Result<Names> {
+        refuse_dropped_clauses(statement)?;
+        let mut names = Names::default();
+        let wrapped = DfStatement::Statement(Box::new(statement.clone()));
+        let (relations, _) = resolve_table_references(&wrapped, true)?;
+        let calls = Calls::of(statement);
+        for relation in relations {
+            if calls.tables.contains(relation.table()) || relation.table() == TARGET {
+                continue;
+            }
+            let source = Box::pin(self.relation(&relation)).await?;
+            names.tables.insert(relation, source);
+        }
+        for call in calls.versions {
+            let source = self.table_at(&call).await?;
+            names.calls.insert(call.key, source);
+        }
+        self.functions(&calls.functions, &mut names).await?;
+        Ok(names)
+    }
+
+    async fn relation(&self, relation: &TableReference) -> Result<Arc<dyn TableSource>> {
+        let (schema, name) = (relation.schema(), relation.table());
+        if let Some(system) = self.session.system_table(self.state, schema, name).await? {
+            return Ok(provider_as_source(system));
+        }
+        if schema.is_none_or(|s| s == "pg_temp")
+            && let Some(table) = self.session.temporary_table(name)
+        {
+            let snapshot = table.table.current();
+            return Ok(provider_as_source(table.table.scan(snapshot)));
+        }
+        let entry = self.find(schema, name).await?;
+        self.entry_source(&entry).await
+    }
+
+    /// The entry of a relation, asking the store once when the name is not known in memory.
+    async fn find(&self, schema: Option<&str>, name: &str) -> Result<Arc<Entry>> {
+        if let Some(entry) = find_in(&self.snapshot, &self.search_path, schema, name) {
+            return Ok(entry);
+        }
+        if !self.session.in_transaction() {
+            let newer = self.session.engine().catalog.refresh().await?;
+            if let Some(entry) = find_in(&newer, &self.search_path, schema, name) {
+                return Ok(entry);
+            }
+        }
+        Err(unknown(&self.snapshot, &self.search_path, schema, name))
+    }
+
+    async fn entry_source(&self, entry: &Arc<Entry>) -> Result<Arc<dyn TableSource>> {
+        match &entry.definition {
+            Definition::Table(_) => {
+                let pinned = self.pin(entry).await?;
+                Ok(provider_as_source(pinned.table.scan(pinned.snapshot)))
+            }
+            Definition::MaterializedView { populated, .. } => {
+                if !populated {
+                    return Err(Error::new(
+                        "55000",
+                        format!(
+                            "materialized view \"{}\" has not been populated",
+                            entry.qualified_name()
+                        ),
+                    )
+                    .with_hint("Use REFRESH MATERIALIZED VIEW."));
+                }
+                let pinned = self.pin(entry).await?;
+                Ok(provider_as_source(pinned.table.scan(pinned.snapshot)))
+            }
+            Definition::View { sql, search_path, columns } => {
+                let plan = Box::pin(self.view(entry, sql, search_path)).await?;
+                let names: Vec<String> = columns.iter().map(|c| c.name.clone()).collect();
+                let plan = crate::statement::create_view::renamed(plan, &names)?;
+                Ok(provider_as_source(Arc::new(ViewTable::new(plan, Some(sql.clone())))))
+            }
+            Definition::Schema { .. } | Definition::Model { .. } => Err(Error::new(
+                state::WRONG_OBJECT_TYPE,
+                format!("\"{}\" is a {}, not a table", entry.qualified_name(), entry.kind()),
+            )),
+        }
+    }
+
+    async fn pin(&self, entry: &Arc<Entry>) -> Result<Pinned> {
+        if let Some(pinned) = self.pins.lock().get(&entry.id) {
+            return Ok(pinned.clone());
+        }
+        let pinned = self.session.pin(entry).await?;
+        Ok(self.pins.lock().entry(entry.id).or_insert(pinned).clone())
+    }
+
+    async fn view(
+        &self,
+        entry: &Entry,
+        sql: &str,
+        search_path: &[String],
+    ) -> Result<datafusion::logical_expr::LogicalPlan> {
+        if self.depth >= VIEW_DEPTH_MAX {
+            return Err(Error::new(
+                state::STATEMENT_TOO_COMPLEX,
+                format!("view \"{}\" is nested too deeply", entry.qualified_name()),
+            ));
+        }
+        let inner = Resolver {
+            session: self.session,
+            state: self.state,
+            snapshot: Arc::clone(&self.snapshot),
+            search_path: search_path.to_vec(),
+            pins: Arc::clone(&self.pins),
+            depth: self.depth + 1,
+        };
+        let statement = ast::Statement::Query(parser::parse_query(sql)?);
+        let names = inner.resolve(&statement).await?;
+        plan::statement(self.state, &names, statement, &[])
+    }
+
+    async fn table_at(&self, call: &VersionCall) -> Result<Arc<dyn TableSource>> {
+        let name = parser::parse_object_name(&call.table)?;
+        let (schema, name) = split_name(&name)?;
+        let entry = self.find(schema.as_deref(), &name).await?;
+        if entry.table().is_none() {
+            return Err(Error::new(
+                state::WRONG_OBJECT_TYPE,
+                format!("{} \"{}\" has no versions", entry.kind(), entry.qualified_name()),
+            ));
+        }
+        let pinned = self.pin(&entry).await?;
+        let snapshot = match &call.at {
+            At::Version(version) => pinned.table.at_version(*version).await?,
+            At::Timestamp(text) => {
+                let literal = format!("timestamptz '{}'", text.replace('\'', "''"));
+                let micros = plan::constant(self.state, &literal)?;
+                pinned.table.at_timestamp(micros_of(&micros, text)?).await?
+            }
+        };
+        Ok(provider_as_source(pinned.table.scan(snapshot)))
+    }
+
+    async fn functions(&self, called: &HashSet<ast::ObjectName>, names: &mut Names) -> Result<()> {
+        for object in called {
+            let Ok((schema, name)) = split_name(object) else { continue };
+            let key = if object.0.len() > 1 { object.to_string() } else { name.clone() };
+            if schema.is_none() && self.state.scalar_functions().contains_key(&name) {
+                continue;
+            }
+            let Some(entry) = find_in(&self.snapshot, &self.search_path, schema.as_deref(), &name)
+            else {
+                continue;
+            };
+            if let Definition::Model { .. } = entry.definition {
+                let function = self
+                    .session
+                    .engine()
+                    .models
+                    .function(self.session.engine(), &entry, &key)
+                    .await?;
+                names.functions.insert(key, Arc::new(function));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Walks the search path, or looks into the one schema that the name names.
+pub(crate) fn find_in(
+    snapshot: &Snapshot,
+    search_path: &[String],
+    schema: Option<&str>,
+    name: &str,
+) -> Option<Arc<Entry>> {
+    match schema {
+        Some(schema) => snapshot.entry(schema, name).map(Arc::clone),
+        None => search_path.iter().find_map(|s| snapshot.entry(s, name)).map(Arc::clone),
+    }
+}
+
+/// "Does not exist", with the nearest name that does.
+pub(crate) fn unknown(
+    snapshot: &Snapshot,
+    search_path: &[String],
+    schema: Option<&str>,
+    name: &str,
+) -> Error {
+    let shown = schema.map_or_else(|| name.to_owned(), |s| format!("{s}.{name}"));
+    let error = Error::new(state::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist"));
+    let elsewhere = snapshot.entries().find(|e| e.name == name && !e.schema.is_empty());
+    if let Some(entry) = elsewhere {
+        return error.with_hint(format!("There is \"{}\".", entry.qualified_name()));
+    }
+    let searched: Vec<&str> = match schema {
+        Some(schema) => vec![schema],
+        None => search_path.iter().map(String::as_str).collect(),
+    };
+    let near = searched.iter().find_map(|schema| {
+        let names = snapshot.entries_in(schema).map(|entry| entry.name.as_str());
+        nearest(name, names).map(|found| format!("{schema}.{found}"))
+    });
+    match near {
+        Some(near) => error.with_hint(format!("Perhaps you meant \"{near}\".")),
+        None => error,
+    }
+}
+
+fn micros_of(value: &datafusion::scalar::ScalarValue, text: &str) -> Result<i64> {
+    use datafusion::scalar::ScalarValue;
+    match value {
+        ScalarValue::TimestampMicrosecond(Some(micros), _) => Ok(*micros),
+        ScalarValue::TimestampNanosecond(Some(nanos), _) => Ok(nanos.div_euclid(1_000)),
+        _ => Err(Error::new(
+            state::INVALID_DATETIME,
+            format!("invalid input syntax for type timestamp with time zone: \"{text}\""),
+        )),
+    }
+}
+
+/// A table at a version that the statement names.
+struct VersionCall {
+    key: String,
+    table: String,
+    at: At,
+}
+
+enum At {
+    Version(i64),
+    Timestamp(String),
+}
+
+/// The calls in a statement: table functions in FROM, and scalar functions anywhere.
+#[derive(Default)]
+struct Calls {
+    tables: HashSet<String>,
+    versions: Vec<VersionCall>,
+    functions: HashSet<ast::ObjectName>,
+    error: Option<Error>,
+}
+
+impl Calls {
+    fn of(statement: &ast::Statement) -> Self {
+        let mut calls = Self::default();
+        let _ = statement.visit(&mut calls);
+        calls
+    }
+
+    fn version_call(args: &[ast::FunctionArg]) -> Option<VersionCall> {
+        let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(table)), named] = args else {
+            return None;
+        };
+        let table = string_of(table)?;
+        let (name, value) = match named {
+            ast::FunctionArg::Named { name, arg: ast::FunctionArgExpr::Expr(value), .. } => {
+                (fold(name), value)
+            }
+            // The Postgres dialect reads the name as an expression.
+            ast::FunctionArg::ExprNamed {
+                name: ast::Expr::Identifier(name),
+                arg: ast::FunctionArgExpr::Expr(value),
+                ..
+            } => (fold(name), value),
+            _ => return None,
+        };
+        let at = match (name.as_str(), value) {
+            ("version", ast::Expr::Value(v)) => match &v.value {
+                ast::Value::Number(digits, _) => At::Version(digits.parse().ok()?),
+                _ => return None,
+            },
+            ("timestamp", value) => At::Timestamp(string_of(value)?),
+            _ => return None,
+        };
+        let shown = match &at {
+            At::Version(version) => version.to_string(),
+            At::Timestamp(text) => text.clone(),
+        };
+        let key = plan::call_key(parser::TABLE_AT, &[table.clone(), shown]);
+        Some(VersionCall { key, table, at })
+    }
+}
+
+impl Visitor for Calls {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<()> {
+        if let ast::TableFactor::Table { name, args: Some(args), .. } = factor
+            && let Ok((None, called)) = split_name(name)
+        {
+            if called == parser::TABLE_AT {
+                match Self::version_call(&args.args) {
+                    Some(call) => self.versions.push(call),
+                    None => {
+                        self.error = Some(Error::new(
+                            state::INVALID_PARAMETER_VALUE,
+                            "table_at takes a table and version => n or timestamp => 'time'",
+                        ));
+                    }
+                }
+            }
+            self.tables.insert(called);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<()> {
+        if let ast::Expr::Function(function) = expr {
+            self.functions.insert(function.name.clone());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn string_of(expr: &ast::Expr) -> Option<String> {
+    match expr {
+        ast::Expr::Value(value) => match &value.value {
+            ast::Value::SingleQuotedString(text) => Some(text.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Clauses that DataFusion's planner drops without a word.
+fn refuse_dropped_clauses(statement: &ast::Statement) -> Result<()> {
+    struct Refuse(Option<Error>);
+    impl Visitor for Refuse {
+        type Break = ();
+        fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<()> {
+            if let ast::TableFactor::Table { version, sample, with_hints, partitions, .. } = factor
+            {
+                let clause = match () {
+                    () if version.is_some() => "this form of AS OF",
+                    () if sample.is_some() => "TABLESAMPLE",
+                    () if !with_hints.is_empty() => "WITH (hints)",
+                    () if !partitions.is_empty() => "PARTITION (names)",
+                    () => return ControlFlow::Continue(()),
+                };
+                self.0 = Some(Error::unsupported(format!("{clause} is not supported in FROM")));
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        }
+        fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<()> {
+            if !query.locks.is_empty() {
+                self.0 = Some(
+                    Error::unsupported("FOR UPDATE and FOR SHARE are not supported")
+                        .with_detail("There are no row locks; a transaction reads one version."),
+                );
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut refuse = Refuse(None);
+    let _ = statement.visit(&mut refuse);
+    refuse.0.map_or(Ok(()), Err)?;
+    Calls::of(statement).error.map_or(Ok(()), Err)
+}

@@ -1,0 +1,555 @@
+//! One connection: its settings, its transaction, its temporary tables, cursors and statements.
+//!
+//! Every statement enters by [`Session::execute`], or by [`Session::prepare`] and
+//! [`Session::run`], whatever wire it came on. Never: a thread that is blocked, or a lock that is
+//! held while something is awaited.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use catalog::{Entry, LakeTable, Snapshot};
+use datafusion::common::config::ConfigNonZeroUsize;
+use datafusion::datasource::TableProvider;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::session_state::SessionState;
+use datafusion::scalar::ScalarValue;
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use crate::engine::Engine;
+use crate::error::{Error, Result, state};
+use crate::output::{Notice, Output};
+use crate::resolve::{Pinned, QualifiedName};
+use crate::settings::Settings;
+use crate::statement::cursor::Cursors;
+use crate::statement::{self, Statement};
+use crate::transaction::{Staged, Transaction};
+use crate::{output, parser};
+
+/// Who connects, and with what settings.
+#[derive(Debug, Clone, Default)]
+pub struct SessionStart {
+    /// The user.
+    pub user: String,
+    /// The database that the client asked for; there is one, whatever it is called.
+    pub database: String,
+    /// The client program.
+    pub application_name: String,
+    /// Settings that came with the connection.
+    pub options: Vec<(String, String)>,
+}
+
+/// Whether a transaction is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransactionStatus {
+    /// None.
+    Idle,
+    /// One, and well.
+    Open,
+    /// One, after an error: only its end is possible.
+    Failed,
+}
+
+/// Where rows that come by Flight go.
+#[derive(Debug, Clone, Default)]
+pub struct IngestTarget {
+    /// The schema; none: along the search path.
+    pub schema: Option<String>,
+    /// The table.
+    pub table: String,
+    /// Whether to make the table where there is none.
+    pub create: bool,
+    /// Whether to add to a table that is there.
+    pub append: bool,
+    /// Whether to take the place of a table that is there.
+    pub replace: bool,
+    /// Whether the table is the session's own.
+    pub temporary: bool,
+}
+
+/// A statement whose parameters and columns are known.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(crate) statement: Statement,
+    parameters: Vec<Field>,
+    columns: Option<SchemaRef>,
+}
+
+impl Prepared {
+    /// The parameters, `$1` first.
+    #[must_use]
+    pub fn parameter_fields(&self) -> &[Field] {
+        &self.parameters
+    }
+
+    /// The columns of the rows; none where the statement yields no rows.
+    #[must_use]
+    pub fn columns(&self) -> Option<SchemaRef> {
+        self.columns.as_ref().map(Arc::clone)
+    }
+
+    /// Whether the statement yields rows.
+    #[must_use]
+    pub fn returns_rows(&self) -> bool {
+        self.columns.is_some()
+    }
+
+    /// The statement as it was written.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.statement.text
+    }
+}
+
+/// What changes in a session. Shared with the streams of its results, which report failure.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) settings: Settings,
+    pub(crate) transaction: Option<Transaction>,
+    pub(crate) prepared: HashMap<String, Arc<Prepared>>,
+    notices: Vec<Notice>,
+    told: Vec<(String, String)>,
+    temporary: HashMap<String, TemporaryTable>,
+}
+
+/// A table of one session, on local disk.
+#[derive(Debug, Clone)]
+pub(crate) struct TemporaryTable {
+    pub(crate) id: Uuid,
+    pub(crate) oid: u32,
+    pub(crate) table: Arc<LakeTable>,
+}
+
+/// One connection.
+pub struct Session {
+    engine: Arc<Engine>,
+    user: String,
+    database: String,
+    state: Arc<Mutex<State>>,
+    cursors: Cursors,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// OIDs of temporary tables, far from those of the catalog, and never in it.
+static TEMPORARY_OID: AtomicU32 = AtomicU32::new(0xF000_0000);
+
+impl Session {
+    pub(crate) fn new(engine: Arc<Engine>, start: SessionStart) -> Result<Self> {
+        let mut settings = Settings::default();
+        settings.fix("session_authorization", start.user.clone());
+        for (name, value) in &start.options {
+            settings.set_start(name, value)?;
+        }
+        if !start.application_name.is_empty() {
+            settings.set_start("application_name", &start.application_name)?;
+        }
+        let told = settings.reported();
+        let state = State {
+            settings,
+            transaction: None,
+            prepared: HashMap::new(),
+            notices: Vec::new(),
+            told,
+            temporary: HashMap::new(),
+        };
+        Ok(Self {
+            engine,
+            user: start.user,
+            database: start.database,
+            state: Arc::new(Mutex::new(state)),
+            cursors: Cursors::default(),
+        })
+    }
+
+    /// Splits text at its semicolons and reads every statement.
+    pub fn parse(&self, text: &str) -> Result<Vec<Statement>> {
+        let parsed = parser::parse(text, self.engine.config.statement_bytes_max);
+        parsed.inspect_err(|_| self.fail())
+    }
+
+    /// Resolves and plans a statement as far as its parameters and columns need it. No effect.
+    pub async fn prepare(
+        &self,
+        statement: Statement,
+        parameter_types: &[Option<DataType>],
+    ) -> Result<Arc<Prepared>> {
+        let given: Vec<Option<FieldRef>> = parameter_types
+            .iter()
+            .map(|t| t.as_ref().map(|t| Arc::new(Field::new("", t.clone(), true))))
+            .collect();
+        let described = async {
+            self.refuse_after_failure(&statement)?;
+            statement::describe(self, &statement, &given).await
+        };
+        let (parameters, columns) = described.await.inspect_err(|_| self.fail())?;
+        Ok(Arc::new(Prepared { statement, parameters, columns }))
+    }
+
+    /// Runs a prepared statement: table versions and file lists are looked up now.
+    pub async fn run(
+        &self,
+        prepared: &Arc<Prepared>,
+        parameters: Vec<ScalarValue>,
+    ) -> Result<Output> {
+        if parameters.len() != prepared.parameters.len() {
+            self.fail();
+            return Err(Error::new(
+                "08P01",
+                format!(
+                    "the statement takes {} parameters, but {} came",
+                    prepared.parameters.len(),
+                    parameters.len()
+                ),
+            ));
+        }
+        self.run_statement(&prepared.statement, &parameters).await
+    }
+
+    /// One statement, from text to output.
+    pub async fn execute(&self, text: &str, parameters: Vec<ScalarValue>) -> Result<Output> {
+        let mut statements = self.parse(text)?;
+        match (statements.pop(), statements.is_empty()) {
+            (Some(statement), true) => self.run_statement(&statement, &parameters).await,
+            (None, _) => Ok(Output::Done { tag: String::new(), rows: None }),
+            (Some(_), false) => {
+                self.fail();
+                Err(Error::syntax("syntax error: expected one statement, but several came"))
+            }
+        }
+    }
+
+    async fn run_statement(
+        &self,
+        statement: &Statement,
+        parameters: &[ScalarValue],
+    ) -> Result<Output> {
+        let ran = async {
+            self.refuse_after_failure(statement)?;
+            self.catch_up().await?;
+            let timeout = self.statement_timeout();
+            let work = Box::pin(statement::run(self, statement, parameters));
+            let Some(limit) = timeout else { return work.await };
+            match tokio::time::timeout(limit, work).await {
+                Ok(done) => done,
+                Err(_) => Err(output::timed_out()),
+            }
+        };
+        let done = ran.await.inspect_err(|_| self.fail())?;
+        Ok(output::guard(done, &self.state, self.statement_timeout()))
+    }
+
+    /// Whether a transaction is open.
+    pub fn transaction_status(&self) -> TransactionStatus {
+        match &self.state.lock().transaction {
+            None => TransactionStatus::Idle,
+            Some(open) if open.failed => TransactionStatus::Failed,
+            Some(_) => TransactionStatus::Open,
+        }
+    }
+
+    /// The value of a setting in force.
+    pub fn setting(&self, name: &str) -> Option<String> {
+        self.state.lock().settings.get(name).ok()
+    }
+
+    /// What is to be told to the client beside the result; told once.
+    pub fn take_notices(&self) -> Vec<Notice> {
+        std::mem::take(&mut self.state.lock().notices)
+    }
+
+    /// Settings that Postgres clients are told of and that changed since they were asked for.
+    pub fn take_changed_settings(&self) -> Vec<(String, String)> {
+        let mut state = self.state.lock();
+        let now = state.settings.reported();
+        let changed = now.iter().filter(|pair| !state.told.contains(pair)).cloned().collect();
+        state.told = now;
+        changed
+    }
+
+    /// The settings that a Postgres client is told of at its start.
+    pub fn reported_settings(&self) -> Vec<(String, String)> {
+        self.state.lock().settings.reported()
+    }
+
+    /// Adds rows that come as Arrow batches; one commit, when the last came.
+    pub async fn ingest(
+        &self,
+        target: IngestTarget,
+        rows: SendableRecordBatchStream,
+    ) -> Result<u64> {
+        let ran = statement::ingest::run(self, target, rows).await;
+        ran.inspect_err(|_| self.fail())
+    }
+
+    /// Ends the session: an open transaction is rolled back, temporary tables go.
+    pub async fn close(&self) {
+        self.cursors.close_all();
+        self.with(|state| {
+            state.transaction = None;
+            state.temporary.clear();
+        });
+        tokio::task::yield_now().await;
+    }
+
+    // --- for the statements -------------------------------------------------------------------
+
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    pub(crate) fn user(&self) -> &str {
+        &self.user
+    }
+
+    pub(crate) fn database(&self) -> &str {
+        &self.database
+    }
+
+    pub(crate) fn cursors(&self) -> &Cursors {
+        &self.cursors
+    }
+
+    /// Looks at or changes what the session holds; never across an await.
+    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self.state.lock())
+    }
+
+    /// The catalog as the session sees it.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        match &self.state.lock().transaction {
+            Some(open) => open.snapshot(),
+            None => self.engine.catalog.snapshot(),
+        }
+    }
+
+    pub(crate) fn in_transaction(&self) -> bool {
+        self.state.lock().transaction.is_some()
+    }
+
+    pub(crate) fn notice(&self, notice: Notice) {
+        self.state.lock().notices.push(notice);
+    }
+
+    /// Schemas that unqualified names are looked up in, `"$user"` resolved.
+    pub(crate) fn search_path(&self) -> Vec<String> {
+        let text = self.setting("search_path").unwrap_or_default();
+        let words = text.split(',').map(|word| word.trim().trim_matches(['"', '\'']));
+        words
+            .map(|word| if word == "$user" { self.user.clone() } else { word.to_owned() })
+            .filter(|word| !word.is_empty())
+            .collect()
+    }
+
+    /// The schema that an unqualified new name goes into.
+    pub(crate) fn creation_schema(&self) -> Result<String> {
+        let snapshot = self.snapshot();
+        self.search_path().into_iter().find(|name| snapshot.schema(name).is_some()).ok_or_else(
+            || {
+                Error::new(state::INVALID_SCHEMA_NAME, "no schema has been selected to create in")
+                    .with_hint("SET search_path = public;")
+            },
+        )
+    }
+
+    /// DataFusion's state for one statement: the session's settings, the time of its start.
+    pub(crate) fn planning_state(&self) -> SessionState {
+        let mut state = self.engine.base_state().clone();
+        let (zone, batch_size, partitions) = self.with(|s| {
+            let settings = &s.settings;
+            let zone = settings.get("TimeZone").unwrap_or_else(|_| "UTC".to_owned());
+            (zone, settings.int("batch_size"), settings.int("target_partitions"))
+        });
+        let options = state.config_mut().options_mut();
+        options.execution.time_zone = Some(if zone == "UTC" { "+00:00".to_owned() } else { zone });
+        if let Some(size) =
+            usize::try_from(batch_size).ok().and_then(|n| ConfigNonZeroUsize::try_new(n).ok())
+        {
+            options.execution.batch_size = size;
+        }
+        if let Ok(partitions @ 1..) = usize::try_from(partitions) {
+            options.execution.target_partitions = partitions;
+        }
+        state.mark_start_execution();
+        state
+    }
+
+    /// The table of an entry at the version that the session reads.
+    pub(crate) async fn pin(&self, entry: &Arc<Entry>) -> Result<Pinned> {
+        let table = self.engine.catalog.table(entry).await?;
+        let name = QualifiedName { schema: entry.schema.clone(), name: entry.name.clone() };
+        let known = self.with(|s| s.transaction.as_ref().and_then(|t| t.pinned(entry.id)));
+        let snapshot = match known {
+            Some(snapshot) => snapshot,
+            None => {
+                let staleness = self.engine.config.catalog_staleness_ms.saturating_mul(1_000);
+                let age = i64::try_from(staleness).unwrap_or(i64::MAX);
+                let snapshot = table.update_if_older(age).await?;
+                self.with(|s| {
+                    if let Some(open) = &mut s.transaction {
+                        open.pin(entry.id, Arc::clone(&snapshot));
+                    }
+                });
+                snapshot
+            }
+        };
+        Ok(Pinned { id: entry.id, name, table, snapshot, temporary: false })
+    }
+
+    /// Puts files into a table: at once, or with the open transaction's COMMIT.
+    pub(crate) fn stages(&self, pinned: &Pinned) -> bool {
+        !pinned.temporary
+            && self.with(|s| s.transaction.as_ref().is_some_and(|t| !t.created(pinned.id)))
+    }
+
+    pub(crate) fn stage(&self, id: Uuid, staged: Staged) -> Result<()> {
+        stage(&self.state, id, staged)
+    }
+
+    /// For work that outlives a borrow of the session.
+    pub(crate) fn shared_state(&self) -> Arc<Mutex<State>> {
+        Arc::clone(&self.state)
+    }
+
+    /// Commits changes of the catalog: at once, or with the open transaction.
+    pub(crate) async fn change(
+        &self,
+        changes: Vec<catalog::Change>,
+        created: Option<Uuid>,
+    ) -> Result<()> {
+        self.refuse_read_only()?;
+        let overlaid = self.with(|s| match &mut s.transaction {
+            Some(open) => Some(open.change(changes.clone(), created)),
+            None => None,
+        });
+        match overlaid {
+            Some(done) => done,
+            None => {
+                let base = self.engine.catalog.snapshot();
+                self.engine.catalog.commit(&base, changes).await?;
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn refuse_read_only(&self) -> Result<()> {
+        let read_only = self.with(|s| match &s.transaction {
+            Some(open) => open.read_only,
+            None => s.settings.bool("default_transaction_read_only"),
+        });
+        if read_only {
+            return Err(Error::new(
+                state::READ_ONLY_TRANSACTION,
+                "cannot change anything in a read-only transaction",
+            ));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn temporary_table(&self, name: &str) -> Option<TemporaryTable> {
+        self.with(|s| s.temporary.get(name).cloned())
+    }
+
+    pub(crate) fn temporary_tables(&self) -> Vec<(String, TemporaryTable)> {
+        self.with(|s| s.temporary.iter().map(|(n, t)| (n.clone(), t.clone())).collect())
+    }
+
+    pub(crate) fn add_temporary_table(&self, name: String, table: Arc<LakeTable>) -> Result<()> {
+        let oid = TEMPORARY_OID.fetch_add(1, Ordering::Relaxed);
+        let entry = TemporaryTable { id: Uuid::new_v4(), oid, table };
+        self.with(|s| {
+            if s.temporary.contains_key(&name) {
+                return Err(Error::new(
+                    state::DUPLICATE_TABLE,
+                    format!("relation \"{name}\" already exists"),
+                ));
+            }
+            s.temporary.insert(name, entry);
+            Ok(())
+        })
+    }
+
+    pub(crate) fn drop_temporary_table(&self, name: &str) -> bool {
+        self.with(|s| s.temporary.remove(name).is_some())
+    }
+
+    pub(crate) fn rename_temporary_table(&self, from: &str, to: String) -> Result<()> {
+        let found = self.with(|s| s.temporary.remove(from));
+        match found {
+            Some(table) => {
+                self.with(|s| s.temporary.insert(to, table));
+                Ok(())
+            }
+            None => Err(Error::new(
+                state::UNDEFINED_TABLE,
+                format!("relation \"{from}\" does not exist"),
+            )),
+        }
+    }
+
+    pub(crate) fn drop_temporary_tables(&self) {
+        self.with(|s| s.temporary.clear());
+    }
+
+    /// A table of `pg_catalog` or `information_schema`, computed from the statement's snapshot.
+    pub(crate) async fn system_table(
+        &self,
+        _state: &SessionState,
+        _schema: Option<&str>,
+        _name: &str,
+    ) -> Result<Option<Arc<dyn TableProvider>>> {
+        Ok(None)
+    }
+
+    /// Learns of other servers' DDL, at most as often as the operator allows to be stale.
+    async fn catch_up(&self) -> Result<()> {
+        if !self.in_transaction() {
+            self.engine.catch_up().await?;
+        }
+        Ok(())
+    }
+
+    fn statement_timeout(&self) -> Option<Duration> {
+        let ms = self.with(|s| s.settings.int("statement_timeout"));
+        u64::try_from(ms).ok().filter(|ms| *ms > 0).map(Duration::from_millis)
+    }
+
+    /// An error inside a transaction makes it fail, as in Postgres. Listeners call it for errors
+    /// of their own, such as a parameter that does not decode.
+    pub fn fail(&self) {
+        fail(&self.state);
+    }
+
+    fn refuse_after_failure(&self, statement: &Statement) -> Result<()> {
+        if self.transaction_status() == TransactionStatus::Failed && !statement.ends_transaction() {
+            return Err(Error::new(
+                state::FAILED_TRANSACTION,
+                "current transaction is aborted, commands ignored until end of transaction block",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Marks the open transaction as failed.
+pub(crate) fn fail(state: &Mutex<State>) {
+    if let Some(open) = &mut state.lock().transaction {
+        open.failed = true;
+    }
+}
+
+/// Keeps files for the COMMIT of the open transaction.
+pub(crate) fn stage(state: &Mutex<State>, id: Uuid, staged: Staged) -> Result<()> {
+    match &mut state.lock().transaction {
+        Some(open) => open.stage(id, staged),
+        None => Err(Error::internal("rows were staged outside of a transaction")),
+    }
+}

@@ -1,0 +1,237 @@
+//! Every statement there is, and which file carries it out.
+//!
+//! `describe` goes as far as plan, `run` all the way. One statement is one file below
+//! `statement/`, one page in `docs/sql/`, one file in `tests/slt/`.
+//! Never: behaviour. This file only dispatches.
+
+pub(crate) mod alter_table;
+pub(crate) mod comment;
+pub(crate) mod copy;
+pub(crate) mod create_model;
+pub(crate) mod create_schema;
+pub(crate) mod create_table;
+pub(crate) mod create_view;
+pub(crate) mod cursor;
+pub(crate) mod delete;
+pub(crate) mod describe_history;
+pub(crate) mod drop;
+pub(crate) mod explain;
+pub(crate) mod ingest;
+pub(crate) mod insert;
+pub(crate) mod prepared;
+pub(crate) mod refresh;
+pub(crate) mod select;
+pub(crate) mod set;
+pub(crate) mod transaction;
+pub(crate) mod truncate;
+pub(crate) mod update;
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, FieldRef, SchemaRef};
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::ast;
+
+use crate::error::{Error, Result};
+use crate::output::Output;
+use crate::session::Session;
+
+/// One statement, read but not yet looked up.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    pub(crate) text: Arc<str>,
+    pub(crate) kind: Kind,
+}
+
+impl fmt::Display for Statement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Which statement it is, with its syntax tree.
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a statement is made once and moved seldom")]
+pub(crate) enum Kind {
+    AlterTable(ast::AlterTable),
+    Begin(Vec<ast::TransactionMode>),
+    Close(ast::CloseCursor),
+    Comment(comment::Comment),
+    Commit { chain: bool },
+    Copy(copy::Copy),
+    CreateModel(create_model::CreateModel),
+    CreateSchema(create_schema::CreateSchema),
+    CreateTable(Box<create_table::CreateTable>),
+    CreateView(Box<create_view::CreateView>),
+    Deallocate(ast::Ident),
+    Declare(cursor::Declare),
+    Delete(ast::Delete),
+    DescribeHistory(ast::ObjectName),
+    Discard(ast::DiscardObject),
+    Drop(drop::Drop),
+    DropModel(drop::Drop),
+    Execute(prepared::Execute),
+    Explain(Box<explain::Explain>),
+    Fetch(cursor::Fetch),
+    Insert(ast::Insert),
+    Prepare(Box<prepared::Prepare>),
+    Query(Box<ast::Query>),
+    Refresh(refresh::Refresh),
+    Release(ast::Ident),
+    Reset(ast::Reset),
+    Rollback { chain: bool, savepoint: Option<ast::Ident> },
+    Savepoint(ast::Ident),
+    Set(ast::Set),
+    Show(String),
+    Truncate(ast::Truncate),
+    Update(ast::Update),
+}
+
+impl Kind {
+    /// From what sqlparser read; what is not in the list is refused by name.
+    pub(crate) fn from_ast(statement: ast::Statement, with_no_data: bool) -> Result<Self> {
+        use ast::Statement as S;
+        let kind = match statement {
+            S::Query(query) => from_query(*query)?,
+            S::Insert(insert) => Self::Insert(insert),
+            S::Update(update) => Self::Update(update),
+            S::Delete(delete) => Self::Delete(delete),
+            S::Truncate(truncate) => Self::Truncate(truncate),
+            S::CreateTable(create) => {
+                Self::CreateTable(Box::new(create_table::CreateTable { ast: create, with_no_data }))
+            }
+            S::CreateView(create) => {
+                Self::CreateView(Box::new(create_view::CreateView { ast: create, with_no_data }))
+            }
+            create @ S::CreateSchema { .. } => {
+                Self::CreateSchema(create_schema::CreateSchema::from_ast(create)?)
+            }
+            S::AlterTable(alter) => Self::AlterTable(alter),
+            S::AlterView { .. } => {
+                return Err(Error::unsupported("ALTER VIEW ... AS is not supported")
+                    .with_hint("Use CREATE OR REPLACE VIEW."));
+            }
+            dropped @ S::Drop { .. } => Self::Drop(drop::Drop::from_ast(dropped)?),
+            commented @ S::Comment { .. } => Self::Comment(comment::Comment::from_ast(commented)?),
+            explained @ S::Explain { .. } => {
+                Self::Explain(Box::new(explain::Explain::from_ast(explained)?))
+            }
+            S::Set(set) => Self::Set(set),
+            S::ShowVariable { variable } => Self::Show(set::shown_name(&variable)),
+            S::Reset(reset) => Self::Reset(reset.reset),
+            S::Discard { object_type } => Self::Discard(object_type),
+            S::StartTransaction { modes, modifier: None, statements, exception: None, .. }
+                if statements.is_empty() =>
+            {
+                Self::Begin(modes)
+            }
+            S::Commit { chain, modifier: None, .. } => Self::Commit { chain },
+            S::Rollback { chain, savepoint } => Self::Rollback { chain, savepoint },
+            S::Savepoint { name } => Self::Savepoint(name),
+            S::ReleaseSavepoint { name } => Self::Release(name),
+            S::Close { cursor } => Self::Close(cursor),
+            S::Deallocate { name, .. } => Self::Deallocate(name),
+            prepare @ S::Prepare { .. } => {
+                Self::Prepare(Box::new(prepared::Prepare::from_ast(prepare)?))
+            }
+            execute @ S::Execute { .. } => Self::Execute(prepared::Execute::from_ast(execute)?),
+            other => return Err(unsupported(&other)),
+        };
+        Ok(kind)
+    }
+}
+
+/// `WITH ... INSERT` is an INSERT whose source has the WITH.
+fn from_query(query: ast::Query) -> Result<Kind> {
+    let ast::SetExpr::Insert(ast::Statement::Insert(mut insert)) = *query.body else {
+        return Ok(Kind::Query(Box::new(query)));
+    };
+    match &mut insert.source {
+        Some(source) if source.with.is_none() => {
+            source.with = query.with;
+            Ok(Kind::Insert(insert))
+        }
+        _ => Err(Error::unsupported("this form of WITH ... INSERT is not supported")),
+    }
+}
+
+fn unsupported(statement: &ast::Statement) -> Error {
+    let text = statement.to_string();
+    let words: Vec<&str> = text
+        .split_whitespace()
+        .take_while(|word| word.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+        .take(3)
+        .collect();
+    Error::unsupported(format!("{} is not supported", words.join(" ")))
+}
+
+impl Statement {
+    /// Whether it may run in a transaction that has failed.
+    pub(crate) fn ends_transaction(&self) -> bool {
+        matches!(self.kind, Kind::Commit { .. } | Kind::Rollback { .. })
+    }
+}
+
+/// What a client may learn before it runs a statement: parameters, and columns where rows come.
+pub(crate) async fn describe(
+    session: &Session,
+    statement: &Statement,
+    given: &[Option<FieldRef>],
+) -> Result<(Vec<Field>, Option<SchemaRef>)> {
+    match &statement.kind {
+        Kind::Query(query) => select::describe(session, query, given).await,
+        Kind::Insert(insert) => Ok((insert::describe(session, insert, given).await?, None)),
+        Kind::Update(update) => Ok((update::describe(session, update, given).await?, None)),
+        Kind::Delete(delete) => Ok((delete::describe(session, delete, given).await?, None)),
+        Kind::Explain(explain) => explain::describe(session, explain, given).await,
+        Kind::Show(name) => Ok((Vec::new(), Some(set::show_schema(name)))),
+        Kind::Fetch(fetch) => Ok((Vec::new(), cursor::fetch_schema(session, fetch)?)),
+        Kind::Execute(execute) => Ok((Vec::new(), prepared::execute_schema(session, execute)?)),
+        Kind::DescribeHistory(_) => Ok((Vec::new(), Some(describe_history::schema()))),
+        _ => Ok((Vec::new(), None)),
+    }
+}
+
+/// Carries a statement out.
+pub(crate) async fn run(
+    session: &Session,
+    statement: &Statement,
+    parameters: &[ScalarValue],
+) -> Result<Output> {
+    match &statement.kind {
+        Kind::AlterTable(s) => alter_table::run(session, s).await,
+        Kind::Begin(modes) => transaction::begin(session, modes),
+        Kind::Close(s) => cursor::close(session, s),
+        Kind::Comment(s) => comment::run(session, s).await,
+        Kind::Commit { chain } => transaction::commit(session, *chain).await,
+        Kind::Copy(s) => copy::run(session, s).await,
+        Kind::CreateModel(s) => create_model::run(session, s).await,
+        Kind::CreateSchema(s) => create_schema::run(session, s).await,
+        Kind::CreateTable(s) => create_table::run(session, s).await,
+        Kind::CreateView(s) => create_view::run(session, s).await,
+        Kind::Deallocate(name) => prepared::deallocate(session, name),
+        Kind::Declare(s) => cursor::declare(session, s, parameters).await,
+        Kind::Delete(s) => delete::run(session, s, parameters).await,
+        Kind::DescribeHistory(name) => describe_history::run(session, name).await,
+        Kind::Discard(object) => set::discard(session, object),
+        Kind::Drop(s) | Kind::DropModel(s) => drop::run(session, s).await,
+        Kind::Execute(s) => Box::pin(prepared::execute(session, s)).await,
+        Kind::Explain(s) => explain::run(session, s, parameters).await,
+        Kind::Fetch(s) => cursor::fetch(session, s).await,
+        Kind::Insert(s) => insert::run(session, s, parameters).await,
+        Kind::Prepare(s) => Box::pin(prepared::prepare(session, s)).await,
+        Kind::Query(query) => select::run(session, query, parameters).await,
+        Kind::Refresh(s) => refresh::run(session, s).await,
+        Kind::Release(name) => transaction::release(session, name),
+        Kind::Reset(what) => set::reset(session, what),
+        Kind::Rollback { chain, savepoint } => {
+            transaction::rollback(session, *chain, savepoint.as_ref())
+        }
+        Kind::Savepoint(name) => transaction::savepoint(session, name),
+        Kind::Set(s) => set::run(session, s),
+        Kind::Show(name) => set::show(session, name),
+        Kind::Truncate(s) => truncate::run(session, s).await,
+        Kind::Update(s) => update::run(session, s, parameters).await,
+    }
+}

@@ -1,0 +1,132 @@
+//! The client's bytes on their way to the writer: cut here, parsed on other threads, in order.
+//!
+//! Never: more chunks in flight than threads, so that a fast client waits for a slow disk.
+
+use std::collections::VecDeque;
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use datafusion::error::DataFusionError;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::StreamExt;
+use ingest::decode::{Chunk, Decoded, Decoder};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::dml::AppendJob;
+use crate::error::{Error, Result};
+use crate::statement::copy::Complete;
+
+type Parsed = JoinHandle<ingest::Result<Decoded>>;
+
+/// A COPY that takes bytes. Dropped, its writer sees the input break off and commits nothing.
+pub(crate) struct Receiver {
+    decoder: Decoder,
+    parsing: VecDeque<Parsed>,
+    parsing_max: usize,
+    batches: Option<mpsc::Sender<Result<RecordBatch, DataFusionError>>>,
+    writing: Option<JoinHandle<Result<u64>>>,
+    ended: bool,
+}
+
+impl Receiver {
+    pub(crate) fn start(
+        decoder: Decoder,
+        complete: Complete,
+        job: AppendJob,
+        threads: usize,
+    ) -> Self {
+        let (batches, received) = mpsc::channel(2);
+        let rows = futures::stream::unfold(received, |mut received| async move {
+            received.recv().await.map(|batch| (batch, received))
+        });
+        let schema = complete.schema();
+        let rows =
+            rows.map(move |batch: Result<RecordBatch, DataFusionError>| complete.apply(&batch?));
+        let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
+        let writing = tokio::spawn(job.run(rows));
+        Self {
+            decoder,
+            parsing: VecDeque::new(),
+            parsing_max: threads.max(1),
+            batches: Some(batches),
+            writing: Some(writing),
+            ended: false,
+        }
+    }
+
+    /// Takes bytes, cut anywhere.
+    pub(crate) async fn send(&mut self, bytes: Bytes) -> Result<()> {
+        if self.ended {
+            return Ok(());
+        }
+        for chunk in self.decoder.split(&bytes)? {
+            self.parse(chunk).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the input; returns after the commit.
+    pub(crate) async fn finish(mut self) -> Result<u64> {
+        if let Some(chunk) = self.decoder.split_finish()? {
+            self.parse(chunk).await?;
+        }
+        while !self.parsing.is_empty() {
+            self.pass_on().await?;
+        }
+        self.batches = None;
+        self.written().await
+    }
+
+    async fn parse(&mut self, chunk: Chunk) -> Result<()> {
+        while self.parsing.len() >= self.parsing_max {
+            self.pass_on().await?;
+        }
+        self.parsing.push_back(tokio::task::spawn_blocking(move || chunk.decode()));
+        Ok(())
+    }
+
+    /// Hands the oldest chunk's rows to the writer.
+    async fn pass_on(&mut self) -> Result<()> {
+        let Some(parsed) = self.parsing.pop_front() else { return Ok(()) };
+        let decoded = match parsed.await {
+            Ok(decoded) => decoded?,
+            Err(error) => {
+                return Err(Error::internal(format!("reading rows ended early: {error}")));
+            }
+        };
+        if self.ended {
+            return Ok(());
+        }
+        self.ended = decoded.ended;
+        for batch in decoded.batches {
+            let Some(batches) = &self.batches else { return Ok(()) };
+            if batches.send(Ok(batch)).await.is_err() {
+                // The writer stopped before the end: it knows why.
+                self.batches = None;
+                self.written().await?;
+                return Err(Error::internal("the writer of a COPY stopped early"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn written(&mut self) -> Result<u64> {
+        match self.writing.take() {
+            Some(writing) => match writing.await {
+                Ok(rows) => rows,
+                Err(error) => Err(Error::internal(format!("writing rows ended early: {error}"))),
+            },
+            None => Err(Error::internal("a COPY has ended already")),
+        }
+    }
+}
+
+impl Drop for Receiver {
+    /// What did not end well must not look like the end of the input.
+    fn drop(&mut self) {
+        if let Some(writing) = &self.writing {
+            writing.abort();
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! `EXPLAIN [ANALYZE] [VERBOSE] query`: the plan, one line a row, as Postgres' clients show it.
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion::physical_plan::display::DisplayableExecutionPlan;
+use datafusion::physical_plan::displayable;
+use datafusion::physical_plan::execute_stream;
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::ast;
+use futures::TryStreamExt;
+
+use crate::error::{Error, Result};
+use crate::output::Output;
+use crate::session::Session;
+use crate::statement::select;
+use crate::statement::set::rows_of;
+
+/// What is explained, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Explain {
+    analyze: bool,
+    verbose: bool,
+    query: Box<ast::Query>,
+}
+
+impl Explain {
+    pub(crate) fn from_ast(statement: ast::Statement) -> Result<Self> {
+        let ast::Statement::Explain {
+            mut analyze,
+            mut verbose,
+            query_plan: false,
+            estimate: false,
+            statement,
+            format,
+            options,
+            describe_alias: ast::DescribeAlias::Explain,
+        } = statement
+        else {
+            return Err(Error::unsupported("this form of EXPLAIN is not supported")
+                .with_hint("Use EXPLAIN [ANALYZE] [VERBOSE] SELECT ..."));
+        };
+        if let Some(format) = format
+            && format.to_string().to_ascii_uppercase().trim_start_matches("FORMAT ") != "TEXT"
+        {
+            return Err(Error::unsupported("EXPLAIN gives its plan as text only"));
+        }
+        for option in options.into_iter().flatten() {
+            let on = option.arg.as_ref().is_none_or(|arg| {
+                crate::settings::parse_bool(arg.to_string().trim_matches('\'')).unwrap_or(true)
+            });
+            match option.name.value.to_ascii_lowercase().as_str() {
+                "analyze" => analyze = on,
+                "verbose" => verbose = on,
+                "costs" | "timing" | "summary" | "buffers" | "settings" | "wal" => {}
+                other => {
+                    return Err(Error::unsupported(format!("EXPLAIN has no option \"{other}\"")));
+                }
+            }
+        }
+        match *statement {
+            ast::Statement::Query(query) => Ok(Self { analyze, verbose, query }),
+            other => {
+                let word = other.to_string();
+                let word = word.split_whitespace().next().unwrap_or_default();
+                Err(Error::unsupported(format!("EXPLAIN of {word} is not supported"))
+                    .with_hint("EXPLAIN takes a query."))
+            }
+        }
+    }
+}
+
+/// The parameters of the explained query, and the one column.
+pub(crate) async fn describe(
+    session: &Session,
+    explain: &Explain,
+    given: &[Option<FieldRef>],
+) -> Result<(Vec<Field>, Option<SchemaRef>)> {
+    let (parameters, _) = select::describe(session, &explain.query, given).await?;
+    Ok((parameters, Some(schema())))
+}
+
+/// Plans the query, with ANALYZE also runs it, and shows the plan.
+pub(crate) async fn run(
+    session: &Session,
+    explain: &Explain,
+    parameters: &[ScalarValue],
+) -> Result<Output> {
+    let state = session.planning_state();
+    let types = select::types_of(parameters);
+    let planned = select::plan_query(session, &state, &explain.query, &types).await?;
+    let logical = state.optimize(&select::bind(planned.plan, parameters)?)?;
+    let physical = state.query_planner().create_physical_plan(&logical, &state).await?;
+    let mut lines = Vec::new();
+    if explain.verbose {
+        lines.push("Logical plan:".to_owned());
+        lines.extend(logical.display_indent().to_string().lines().map(|l| format!("  {l}")));
+        lines.push("Physical plan:".to_owned());
+    }
+    let shown = if explain.analyze {
+        let mut rows = execute_stream(Arc::clone(&physical), state.task_ctx())?;
+        while rows.try_next().await?.is_some() {}
+        DisplayableExecutionPlan::with_metrics(physical.as_ref())
+            .indent(explain.verbose)
+            .to_string()
+    } else {
+        displayable(physical.as_ref()).indent(explain.verbose).to_string()
+    };
+    lines.extend(shown.lines().map(ToOwned::to_owned));
+    Ok(rows_of(RecordBatch::try_new(schema(), vec![Arc::new(StringArray::from(lines))])?))
+}
+
+fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("QUERY PLAN", DataType::Utf8, false)]))
+}

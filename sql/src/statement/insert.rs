@@ -1,0 +1,199 @@
+//! `INSERT INTO table [(columns)] VALUES ... | query | DEFAULT VALUES`.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, FieldRef};
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::ast;
+
+use crate::dml::{self, InsertTarget, TARGET};
+use crate::error::{Error, Result, state};
+use crate::output::Output;
+use crate::plan;
+use crate::resolve::{Pinned, Resolver, fold};
+use crate::session::Session;
+use crate::statement::select;
+
+/// The parameters of an INSERT.
+pub(crate) async fn describe(
+    session: &Session,
+    insert: &ast::Insert,
+    given: &[Option<FieldRef>],
+) -> Result<Vec<Field>> {
+    let pinned = dml::target(session, table_name(insert)?).await?;
+    let state = session.planning_state();
+    let given = select::with_cast_types(insert, given);
+    let plan = plan_rows(session, &state, insert, &pinned, &given).await?;
+    select::parameter_fields(&plan, &given)
+}
+
+/// Adds the rows; they are durable when this returns, or with the transaction.
+pub(crate) async fn run(
+    session: &Session,
+    insert: &ast::Insert,
+    parameters: &[ScalarValue],
+) -> Result<Output> {
+    let pinned = dml::target(session, table_name(insert)?).await?;
+    let state = session.planning_state();
+    let types = select::types_of(parameters);
+    let plan = plan_rows(session, &state, insert, &pinned, &types).await?;
+    let rows = select::execute(&state, select::bind(plan, parameters)?).await?;
+    let added = dml::append(session, &pinned, rows, "insert").await?;
+    Ok(Output::counted("INSERT 0", added))
+}
+
+fn table_name(insert: &ast::Insert) -> Result<&ast::ObjectName> {
+    let refused = match insert {
+        _ if insert.or.is_some() || insert.replace_into => "OR REPLACE",
+        _ if insert.ignore => "IGNORE",
+        _ if insert.overwrite => "OVERWRITE",
+        _ if !insert.assignments.is_empty() => "SET",
+        _ if insert.partitioned.is_some() || !insert.after_columns.is_empty() => "PARTITION",
+        _ if insert.on.is_some() => "ON CONFLICT",
+        _ if insert.returning.is_some() || insert.output.is_some() => "RETURNING",
+        _ if insert.priority.is_some() || insert.insert_alias.is_some() => "this clause",
+        _ if insert.settings.is_some() || insert.format_clause.is_some() => "this clause",
+        _ if insert.multi_table_insert_type.is_some() => "several tables",
+        _ => "",
+    };
+    if !refused.is_empty() {
+        return Err(Error::unsupported(format!("INSERT does not support {refused}")));
+    }
+    match &insert.table {
+        ast::TableObject::TableName(name) => Ok(name),
+        other => Err(Error::unsupported(format!("cannot insert into \"{other}\""))),
+    }
+}
+
+/// The rows, with every column that clients supply, in the table's order and types.
+async fn plan_rows(
+    session: &Session,
+    state: &SessionState,
+    insert: &ast::Insert,
+    pinned: &Pinned,
+    given: &[Option<FieldRef>],
+) -> Result<LogicalPlan> {
+    let schema = dml::user_schema(&pinned.snapshot.schema);
+    let columns = insert.columns.iter().map(column_name).collect::<Result<Vec<String>>>()?;
+    for column in &columns {
+        refuse_column(pinned, &schema, column)?;
+    }
+    let Some(source) = &insert.source else {
+        return Err(Error::unsupported("INSERT ... DEFAULT VALUES is not supported")
+            .with_hint("Name a column and give its value, or DEFAULT."));
+    };
+    let source = with_defaults(source, &columns, &schema);
+    let source = short_rows(source, &columns, &schema)?;
+    let mut insert = insert.clone();
+    if columns.is_empty() {
+        let width = values_width(&source.0).unwrap_or(schema.fields().len());
+        let named = schema.fields().iter().take(width);
+        insert.columns = named.map(|f| quoted(f.name())).collect();
+    } else {
+        insert.columns = columns.iter().map(|c| quoted(c)).collect();
+    }
+    insert.source = Some(source.0);
+    insert.table = ast::TableObject::TableName(quoted(TARGET));
+    insert.table_alias = None;
+    let statement = ast::Statement::Insert(insert);
+    let mut names = Resolver::new(session, state).resolve(&statement).await?;
+    let target = InsertTarget::new(state, &pinned.snapshot.schema)?;
+    names.tables.insert(TARGET.into(), provider_as_source(Arc::new(target)));
+    match plan::statement(state, &names, statement, given) {
+        Ok(LogicalPlan::Dml(dml)) => Ok(Arc::unwrap_or_clone(dml.input)),
+        Ok(_) => Err(Error::internal("an INSERT has no rows")),
+        Err(error) if error.message().contains("Column count doesn't match") => {
+            Err(Error::syntax("INSERT has not as many expressions as target columns"))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn column_name(name: &ast::ObjectName) -> Result<String> {
+    match name.0.as_slice() {
+        [part] => part.as_ident().map(fold),
+        _ => None,
+    }
+    .ok_or_else(|| Error::syntax(format!("syntax error: \"{name}\" is not a column")))
+}
+
+fn quoted(name: &str) -> ast::ObjectName {
+    ast::ObjectName::from(vec![ast::Ident::with_quote('"', name)])
+}
+
+fn refuse_column(
+    pinned: &Pinned,
+    schema: &arrow::datatypes::SchemaRef,
+    column: &str,
+) -> Result<()> {
+    if schema.field_with_name(column).is_ok() {
+        return Ok(());
+    }
+    if pinned.snapshot.schema.field_with_name(column).is_ok() {
+        return Err(Error::new("428C9", format!("cannot insert into column \"{column}\""))
+            .with_detail("The server fills this column."));
+    }
+    let error = Error::new(
+        state::UNDEFINED_COLUMN,
+        format!("column \"{column}\" of relation \"{}\" does not exist", pinned.name.name),
+    );
+    let near = crate::error::nearest(column, schema.fields().iter().map(|f| f.name().as_str()));
+    Err(match near {
+        Some(near) => error.with_hint(format!("Perhaps you meant the column \"{near}\".")),
+        None => error,
+    })
+}
+
+/// Puts each column's default where VALUES says DEFAULT.
+fn with_defaults(
+    source: &ast::Query,
+    columns: &[String],
+    schema: &arrow::datatypes::SchemaRef,
+) -> Box<ast::Query> {
+    let mut source = Box::new(source.clone());
+    if let ast::SetExpr::Values(values) = source.body.as_mut() {
+        for row in &mut values.rows {
+            for (at, value) in row.content.iter_mut().enumerate() {
+                let field = match columns.get(at) {
+                    Some(name) => schema.field_with_name(name).ok(),
+                    None if columns.is_empty() => schema.fields().get(at).map(AsRef::as_ref),
+                    None => None,
+                };
+                let word = matches!(value, ast::Expr::Identifier(w)
+                    if w.quote_style.is_none() && w.value.eq_ignore_ascii_case("default"));
+                if let (true, Some(field)) = (word, field) {
+                    *value = dml::default_expression(field);
+                }
+            }
+        }
+    }
+    source
+}
+
+/// Postgres lets VALUES leave out the last columns, and refuses too many.
+fn short_rows(
+    source: Box<ast::Query>,
+    columns: &[String],
+    schema: &arrow::datatypes::SchemaRef,
+) -> Result<(Box<ast::Query>,)> {
+    let most = if columns.is_empty() { schema.fields().len() } else { columns.len() };
+    if let Some(width) = values_width(&source) {
+        if width > most {
+            return Err(Error::syntax("INSERT has more expressions than target columns"));
+        }
+        if width < columns.len() {
+            return Err(Error::syntax("INSERT has more target columns than expressions"));
+        }
+    }
+    Ok((source,))
+}
+
+fn values_width(source: &ast::Query) -> Option<usize> {
+    match source.body.as_ref() {
+        ast::SetExpr::Values(values) => values.rows.first().map(|row| row.content.len()),
+        _ => None,
+    }
+}

@@ -1,0 +1,216 @@
+//! What an open transaction holds: the catalog that it sees, the versions that it pinned, the
+//! files that it wrote and no version names yet.
+//!
+//! Definitions of several objects commit together, as one catalog commit. Rows commit together
+//! in one existing table. What would need two commits at once is refused when the statement
+//! comes, not at COMMIT.
+//! Never: a half of it is visible to others.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use catalog::{Add, Change, Commit, CommitKind, LakeTable, Snapshot, TableSnapshot};
+use uuid::Uuid;
+
+use crate::engine::Engine;
+use crate::error::{Error, Result, state};
+use crate::settings::Settings;
+
+/// Files that come to and go from one table at COMMIT.
+#[derive(Debug, Clone)]
+pub(crate) struct Staged {
+    pub(crate) table: Arc<LakeTable>,
+    pub(crate) name: String,
+    /// The version that the statements read.
+    pub(crate) base: Arc<TableSnapshot>,
+    pub(crate) adds: Vec<Add>,
+    pub(crate) removes: Vec<String>,
+}
+
+impl Staged {
+    /// The table as the transaction sees it.
+    pub(crate) fn snapshot(&self) -> Arc<TableSnapshot> {
+        Arc::new(self.base.with_staged(&self.adds, &self.removes))
+    }
+}
+
+/// A point to roll back to.
+#[derive(Debug, Clone)]
+struct Savepoint {
+    name: String,
+    changes: Vec<Change>,
+    created: HashSet<Uuid>,
+    staged: HashMap<Uuid, Staged>,
+}
+
+/// An open transaction.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    /// The catalog when the transaction began.
+    base: Arc<Snapshot>,
+    changes: Vec<Change>,
+    /// `base` with `changes`: what the transaction sees.
+    overlay: Arc<Snapshot>,
+    pins: HashMap<Uuid, Arc<TableSnapshot>>,
+    staged: HashMap<Uuid, Staged>,
+    /// Tables made in this transaction: nobody else can see them, so rows go straight in.
+    created: HashSet<Uuid>,
+    savepoints: Vec<Savepoint>,
+    /// Settings to go back to on ROLLBACK.
+    pub(crate) settings: Settings,
+    pub(crate) read_only: bool,
+    /// Whether BEGIN opened it; else it is one statement's own.
+    pub(crate) failed: bool,
+}
+
+impl Transaction {
+    pub(crate) fn new(base: Arc<Snapshot>, settings: Settings, read_only: bool) -> Self {
+        Self {
+            overlay: Arc::clone(&base),
+            base,
+            changes: Vec::new(),
+            pins: HashMap::new(),
+            staged: HashMap::new(),
+            created: HashSet::new(),
+            savepoints: Vec::new(),
+            settings,
+            read_only,
+            failed: false,
+        }
+    }
+
+    /// The catalog as the transaction sees it.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.overlay)
+    }
+
+    /// The version of a table that the transaction reads, if it read the table before.
+    pub(crate) fn pinned(&self, id: Uuid) -> Option<Arc<TableSnapshot>> {
+        match self.staged.get(&id) {
+            Some(staged) => Some(staged.snapshot()),
+            None => self.pins.get(&id).cloned(),
+        }
+    }
+
+    /// Keeps the version of a table that a statement read.
+    pub(crate) fn pin(&mut self, id: Uuid, snapshot: Arc<TableSnapshot>) {
+        if !self.created.contains(&id) {
+            self.pins.entry(id).or_insert(snapshot);
+        }
+    }
+
+    /// Whether the table was made here.
+    pub(crate) fn created(&self, id: Uuid) -> bool {
+        self.created.contains(&id)
+    }
+
+    /// Adds changes of the catalog; the whole list must still make sense.
+    pub(crate) fn change(&mut self, changes: Vec<Change>, created: Option<Uuid>) -> Result<()> {
+        self.refuse_two_commits(!self.staged.is_empty())?;
+        let overlay = self.overlay.with_changes(&changes)?;
+        self.overlay = Arc::new(overlay);
+        self.changes.extend(changes);
+        self.created.extend(created);
+        Ok(())
+    }
+
+    /// Adds files to and takes files from a table, to be committed at COMMIT.
+    pub(crate) fn stage(&mut self, id: Uuid, staged: Staged) -> Result<()> {
+        let other = self.staged.keys().any(|known| *known != id);
+        self.refuse_two_commits(!self.changes.is_empty() || other)?;
+        match self.staged.get_mut(&id) {
+            Some(known) => {
+                // A file that came and goes again within the transaction was never there.
+                known.adds.retain(|add| !staged.removes.contains(&add.path));
+                let gone: Vec<String> = staged
+                    .removes
+                    .into_iter()
+                    .filter(|path| known.base.file(path).is_some())
+                    .collect();
+                known.adds.extend(staged.adds);
+                known.removes.extend(gone);
+            }
+            None => {
+                self.staged.insert(id, staged);
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_two_commits(&self, two: bool) -> Result<()> {
+        if !two {
+            return Ok(());
+        }
+        Err(Error::unsupported(
+            "one transaction cannot change rows of several existing tables, or rows and definitions",
+        )
+        .with_hint("COMMIT before the statement, or make the tables in the same transaction."))
+    }
+
+    pub(crate) fn savepoint(&mut self, name: &str) {
+        self.savepoints.push(Savepoint {
+            name: name.to_owned(),
+            changes: self.changes.clone(),
+            created: self.created.clone(),
+            staged: self.staged.clone(),
+        });
+    }
+
+    pub(crate) fn release(&mut self, name: &str) -> Result<()> {
+        let at = self.find_savepoint(name)?;
+        self.savepoints.truncate(at);
+        Ok(())
+    }
+
+    pub(crate) fn rollback_to(&mut self, name: &str) -> Result<()> {
+        let at = self.find_savepoint(name)?;
+        self.savepoints.truncate(at + 1);
+        let point = self.savepoints[at].clone();
+        self.overlay = Arc::new(self.base.with_changes(&point.changes)?);
+        self.changes = point.changes;
+        self.created = point.created;
+        self.staged = point.staged;
+        self.failed = false;
+        Ok(())
+    }
+
+    fn find_savepoint(&self, name: &str) -> Result<usize> {
+        self.savepoints.iter().rposition(|point| point.name == name).ok_or_else(|| {
+            Error::new(state::INVALID_SAVEPOINT, format!("savepoint \"{name}\" does not exist"))
+        })
+    }
+
+    /// Makes everything visible to everyone, in one commit.
+    pub(crate) async fn commit(self, engine: &Engine) -> Result<()> {
+        if !self.changes.is_empty() {
+            engine.catalog.commit(&self.base, self.changes).await?;
+        }
+        for staged in self.staged.into_values() {
+            staged.commit().await?;
+        }
+        Ok(())
+    }
+}
+
+impl Staged {
+    async fn commit(self) -> Result<()> {
+        let rewrite = !self.removes.is_empty();
+        let kind =
+            if rewrite { CommitKind::Rewrite { read_all: false } } else { CommitKind::Append };
+        let commit = Commit {
+            adds: self.adds,
+            removes: self.removes,
+            parameters: BTreeMap::from([("transaction".to_owned(), "true".to_owned())]),
+            ..Commit::new("WRITE", kind)
+        };
+        match self.table.commit(&self.base, commit).await {
+            Ok(_) => Ok(()),
+            Err(catalog::Error::MetadataChanged { .. }) => Err(Error::new(
+                state::SERIALIZATION_FAILURE,
+                format!("could not commit: table \"{}\" was altered meanwhile", self.name),
+            )
+            .with_hint("Run the transaction again.")),
+            Err(other) => Err(other.into()),
+        }
+    }
+}

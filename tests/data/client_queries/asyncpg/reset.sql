@@ -1,0 +1,7 @@
+-- asked: reset
+
+-- query
+SELECT pg_advisory_unlock_all();
+CLOSE ALL;
+UNLISTEN *;
+RESET ALL

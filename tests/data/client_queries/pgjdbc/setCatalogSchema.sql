@@ -1,0 +1,4 @@
+-- asked: setCatalogSchema
+
+-- query
+select current_schema()

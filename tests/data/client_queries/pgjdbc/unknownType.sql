@@ -1,0 +1,4 @@
+-- asked: unknownType
+
+-- query
+SELECT 'a'::name, 'pg_class'::regclass, '{1}'::oid[]

@@ -1,0 +1,4 @@
+-- asked: settings
+
+-- query
+SHOW server_version

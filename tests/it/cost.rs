@@ -1,0 +1,86 @@
+//! Costs that must not grow with history, and plans that must use what they know.
+
+use std::time::{Duration, Instant};
+
+use libtest_mimic::Trial;
+use tests::{PgDatabase, TestServer};
+
+use crate::trial;
+
+const INSERTS: usize = 2_000;
+const WINDOW: usize = 100;
+const GROWTH_MAX: f64 = 1.5;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("cost::commits_do_not_slow_down_with_history", commits_do_not_slow_down)
+            .with_ignored_flag(!crate::slow()),
+        trial("cost::dynamic_filters_reach_the_scan", dynamic_filters_reach_the_scan),
+    ]
+}
+
+async fn commits_do_not_slow_down() {
+    let server = TestServer::start();
+    let database = PgDatabase::connect(server.pg()).await.unwrap();
+    let client = database.client();
+    client.batch_execute("CREATE TABLE raw.single (id bigint)").await.unwrap();
+    let insert = client.prepare("INSERT INTO raw.single VALUES ($1)").await.unwrap();
+    let mut taken = Vec::with_capacity(INSERTS);
+    for id in 0..INSERTS {
+        let started = Instant::now();
+        client.execute(&insert, &[&i64::try_from(id).unwrap()]).await.unwrap();
+        taken.push(started.elapsed());
+    }
+    // The very first commits also warm caches; they are no yardstick.
+    let first = median(&taken[WINDOW / 2..WINDOW / 2 + WINDOW]);
+    let last = median(&taken[INSERTS - WINDOW..]);
+    let growth = last.as_secs_f64() / first.as_secs_f64();
+    tests::note(&format!("single-row commits: first {first:?}, last {last:?}, ratio {growth:.2}"));
+    assert!(
+        growth <= GROWTH_MAX,
+        "commits grew {growth:.2} times slower: {first:?}, then {last:?}"
+    );
+    let rows: i64 = client.query_one("SELECT count(*) FROM raw.single", &[]).await.unwrap().get(0);
+    assert_eq!(rows, i64::try_from(INSERTS).unwrap());
+}
+
+fn median(taken: &[Duration]) -> Duration {
+    let mut sorted = taken.to_vec();
+    sorted.sort();
+    sorted[sorted.len() / 2]
+}
+
+/// Joins shaped like TPC-H Q3 (three tables, top ten) and Q18 (semi-join on a grouped subquery): the
+/// large scan must receive what the other side of the join turned out to hold.
+async fn dynamic_filters_reach_the_scan() {
+    let server = TestServer::start();
+    let database = PgDatabase::connect(server.pg()).await.unwrap();
+    let client = database.client();
+    let tables = "CREATE TABLE customer AS SELECT i AS c_custkey, CASE WHEN i % 5 = 0 THEN 'BUILDING' ELSE 'OTHER' END AS c_mktsegment
+                    FROM generate_series(1, 1000) AS g(i);
+                  CREATE TABLE orders AS SELECT i AS o_orderkey, i % 1000 + 1 AS o_custkey, i % 7 AS o_shippriority
+                    FROM generate_series(1, 10000) AS g(i);
+                  CREATE TABLE lineitem AS SELECT i % 10000 + 1 AS l_orderkey, i % 50 AS l_quantity
+                    FROM generate_series(1, 40000) AS g(i)";
+    client.batch_execute(tables).await.unwrap();
+    let like_q3 = "SELECT l_orderkey, sum(l_quantity) AS revenue, o_shippriority FROM customer, orders, lineitem
+                   WHERE c_mktsegment = 'BUILDING' AND c_custkey = o_custkey AND l_orderkey = o_orderkey
+                   GROUP BY l_orderkey, o_shippriority ORDER BY revenue DESC LIMIT 10";
+    let like_q18 = "SELECT c_custkey, o_orderkey, sum(l_quantity) FROM customer, orders, lineitem
+                    WHERE o_orderkey IN (SELECT l_orderkey FROM lineitem GROUP BY l_orderkey HAVING sum(l_quantity) > 150)
+                      AND c_custkey = o_custkey AND o_orderkey = l_orderkey
+                    GROUP BY c_custkey, o_orderkey ORDER BY c_custkey LIMIT 100";
+    for sql in [like_q3, like_q18] {
+        let rows = client.query(&format!("EXPLAIN {sql}"), &[]).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let scans = plan
+            .iter()
+            .flat_map(|text| text.lines())
+            .filter(|line| line.contains("DataSourceExec"));
+        assert!(
+            scans.clone().any(|line| line.contains("DynamicFilter")),
+            "no dynamic filter in\n{}",
+            plan.join("\n")
+        );
+    }
+}

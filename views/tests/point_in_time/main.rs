@@ -1,0 +1,10 @@
+//! ASOF JOIN from SQL text to rows.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod answers;
+mod equivalence;
+mod errors;
+mod performance;
+mod plans;
+mod resources;
+mod session;
