@@ -138,7 +138,8 @@ pub enum Error {
     },
 
     /// The store did not say whether a commit landed, and could not be asked. It is in the table
-    /// once or not at all; committing again with the same operation id finds out.
+    /// once or not at all; the same server finds out by committing again with the same operation id,
+    /// any other by a numbered producer.
     #[error("could not learn whether the commit to {object} was stored")]
     OutcomeUnknown {
         /// The table or the catalog.

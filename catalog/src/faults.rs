@@ -173,7 +173,10 @@ impl Plan {
     }
 }
 
-async fn run<T>(fault: Option<Fault>, work: impl Future<Output = Result<T>>) -> Result<T> {
+async fn run<T: Send>(
+    fault: Option<Fault>,
+    work: impl Future<Output = Result<T>> + Send,
+) -> Result<T> {
     match fault {
         None => work.await,
         Some(Fault::Delay(time)) => {

@@ -7,6 +7,7 @@
 //! Never: one of DataFusion's write hooks (insert, delete, update) is offered; they lose predicates.
 //! Never: a file outside the snapshot, or outside the directory of the table, is read.
 
+mod foreign;
 mod layout;
 mod pruning;
 mod reader;
@@ -74,7 +75,9 @@ impl TableProvider for PinnedTable {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        let decided_by_partition = |filter: &Expr| pruning::is_decided_by(filter, &self.layout);
+        let foreign = self.snapshot.needs_foreign_reader();
+        let decided_by_partition =
+            |filter: &Expr| !foreign && pruning::is_decided_by(filter, &self.layout);
         Ok(filters
             .iter()
             .map(|filter| match decided_by_partition(filter) {
@@ -92,9 +95,7 @@ impl TableProvider for PinnedTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         if self.snapshot.needs_foreign_reader() {
-            return Err(DataFusionError::from(Error::Unsupported {
-                what: "cannot read a table with deletion vectors or column mapping".to_owned(),
-            }));
+            return self.scan_foreign(state, projection, filters, limit).await;
         }
         let mut files = pruning::prune(state, &self.layout, &self.snapshot, filters)?;
         let every_row_counts =
@@ -122,6 +123,26 @@ impl TableProvider for PinnedTable {
 }
 
 impl PinnedTable {
+    async fn scan_foreign(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = match projection {
+            Some(indices) => Arc::new(self.layout.schema().project(indices)?),
+            None => Arc::clone(self.layout.schema()),
+        };
+        if schema.field_with_name(FILE_COLUMN).is_ok() {
+            return Err(DataFusionError::from(Error::Unsupported {
+                what: "cannot change a table with deletion vectors or column mapping".to_owned(),
+            }));
+        }
+        let version = self.snapshot.version;
+        foreign::scan(&self.location, version, state, &schema, filters, limit).await
+    }
+
     fn source(&self, state: &dyn Session, filters_rows: bool) -> ParquetSource {
         let options = TableParquetOptions {
             global: state.config_options().execution.parquet.clone(),

@@ -36,6 +36,7 @@ const FIRST_SCHEMAS: [(&str, Zone); 4] = [
     ("features", Zone::Feature),
     ("public", Zone::Processed),
 ];
+const LOG_CLEANUP_KEY: &str = "delta.enableExpiredLogCleanup";
 /// Files from which a fold is worth while, if they hold enough.
 const FOLD_FILES_MIN: usize = 16;
 /// Files at which a fold is due in any case.
@@ -131,6 +132,9 @@ impl Catalog {
     /// If another server committed first and touched none of the entries, names and schemas in
     /// question, the changes land after it; else the error is [`Error::Conflict`].
     pub async fn commit(&self, base: &Snapshot, changes: Vec<Change>) -> Result<Arc<Snapshot>> {
+        if changes.is_empty() {
+            return Ok(self.snapshot());
+        }
         let _turn = self.turn.lock().await;
         loop {
             let known = self.known.load_full();
@@ -162,9 +166,9 @@ impl Catalog {
         } else {
             touched(changes).map(|id| row_of(version, id, known, &next)).collect()
         };
-        let rows = rows::to_stream(&rows)?;
+        let rows = vec![rows::to_batch(&rows)?];
         let mut commit = Commit::new("DDL", CommitKind::Exact);
-        commit.adds = self.entries.write_files(&known.table, rows).await?;
+        commit.adds = self.entries.write_batches(&known.table, rows).await?;
         if fold {
             commit.removes = known.table.files().map(|file| file.path().to_owned()).collect();
         }
@@ -247,8 +251,10 @@ impl Catalog {
     pub async fn create_table(
         &self,
         schema: &str,
-        spec: TableSpec,
+        mut spec: TableSpec,
     ) -> Result<(TableRef, Arc<LakeTable>)> {
+        // Other writers would clean the log by themselves, pinned versions with it.
+        spec.configuration.entry(LOG_CLEANUP_KEY.to_owned()).or_insert_with(|| "false".to_owned());
         let table_id = Uuid::new_v4();
         let table = TableRef { table_id, path: format!("{}/{table_id}", directory(schema)) };
         let location = self.stores.in_warehouse(&table.path)?;

@@ -386,3 +386,64 @@ proptest! {
             .block_on(compare(files, filters, pushdown));
     }
 }
+
+/// A table as Spark makes it with column mapping: files know the columns by other names.
+async fn mapped_table(store: &Arc<dyn ObjectStore>) -> Arc<LakeTable> {
+    use object_store::ObjectStoreExt;
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("col-1", Arc::new(Int64Array::from(vec![1, 2]))),
+        ("col-2", Arc::new(StringArray::from(vec!["a", "b"]))),
+    ];
+    let rows = RecordBatch::try_from_iter(columns).unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, rows.schema(), None).unwrap();
+    writer.write(&rows).unwrap();
+    writer.close().unwrap();
+    let size = bytes.len();
+    store.put(&"t/x.parquet".into(), bytes.into()).await.unwrap();
+    let field = |name, physical, kind, id| {
+        serde_json::json!({"name": name, "type": kind, "nullable": true, "metadata": {
+            "delta.columnMapping.id": id, "delta.columnMapping.physicalName": physical
+        }})
+    };
+    let fields = [field("id", "col-1", "long", 1), field("my name", "col-2", "string", 2)];
+    let schema = serde_json::json!({"type": "struct", "fields": fields});
+    let entry = [
+        serde_json::json!({"protocol": {"minReaderVersion": 2, "minWriterVersion": 5}}),
+        serde_json::json!({"metaData": {
+            "id": "3a0d65cd-4056-49b8-937b-95f9e3ee90e5",
+            "format": {"provider": "parquet", "options": {}},
+            "schemaString": schema.to_string(),
+            "partitionColumns": [],
+            "configuration": {
+                "delta.columnMapping.mode": "name", "delta.columnMapping.maxColumnId": "2"
+            }
+        }}),
+        serde_json::json!({"add": {
+            "path": "x.parquet", "partitionValues": {}, "size": size, "modificationTime": 1,
+            "dataChange": true, "stats": "{\"numRecords\":2}"
+        }}),
+    ];
+    let entry: String = entry.iter().map(|action| format!("{action}\n")).collect();
+    store.put(&"t/_delta_log/00000000000000000000.json".into(), entry.into()).await.unwrap();
+    let location =
+        Stores::from_store("memory://", Arc::clone(store)).unwrap().in_warehouse("t").unwrap();
+    LakeTable::open(location, Arc::new(ManualClock::new(1))).await.unwrap()
+}
+
+#[tokio::test]
+async fn mapped_columns_are_read_by_their_names_and_not_written() {
+    let table = mapped_table(&memory()).await;
+    let context = session(&table, false);
+    let expected = "\
++---------+----+
+| my name | id |
++---------+----+
+| b       | 2  |
++---------+----+";
+    let sql = "SELECT \"my name\", id FROM t WHERE id > 1 AND \"my name\" <> 'a'";
+    assert_eq!(query(&context, sql).await, expected);
+    assert!(query(&context, "SELECT count(*) FROM t").await.contains("| 2 "));
+    let refused = table.commit(&table.current(), Commit::append(Vec::new())).await;
+    assert!(matches!(refused, Err(crate::Error::Unsupported { .. })), "{refused:?}");
+}

@@ -10,8 +10,6 @@ use arrow::datatypes::{
     DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
 };
 use arrow::error::ArrowError;
-use datafusion::execution::SendableRecordBatchStream;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
@@ -62,14 +60,8 @@ pub(super) fn schema() -> SchemaRef {
     ]))
 }
 
-/// The rows as one batch in a stream.
-pub(super) fn to_stream(rows: &[Row]) -> Result<SendableRecordBatchStream> {
-    let batch = to_batch(rows)?;
-    let schema = batch.schema();
-    Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::iter([Ok(batch)]))))
-}
-
-fn to_batch(rows: &[Row]) -> Result<RecordBatch> {
+/// The rows as columns.
+pub(super) fn to_batch(rows: &[Row]) -> Result<RecordBatch> {
     let entries: Vec<Option<&Arc<Entry>>> =
         rows.iter().map(|row| row.entry.as_ref().or(row.last.as_ref())).collect();
     let text = |of: &dyn Fn(&Entry) -> Option<String>| -> ArrayRef {

@@ -14,9 +14,7 @@ use crate::log::Add;
 pub struct DataFile {
     add: Add,
     row_count: Option<u64>,
-    /// Parsed when it is first asked for, for the schema of that time.
-    statistics: OnceLock<(SchemaRef, Arc<FileStatistics>)>,
-    /// The same for DataFusion's planner.
+    /// Made when they are first asked for, for the schema of that time.
     scan_statistics: OnceLock<(SchemaRef, Arc<Statistics>)>,
 }
 
@@ -42,7 +40,7 @@ impl DataFile {
             .as_deref()
             .and_then(|text| serde_json::from_str::<RowCount>(text).ok())
             .and_then(|stats| stats.num_records);
-        Self { add, row_count, statistics: OnceLock::new(), scan_statistics: OnceLock::new() }
+        Self { add, row_count, scan_statistics: OnceLock::new() }
     }
 
     /// What the log says of the file.
@@ -70,9 +68,8 @@ impl DataFile {
     }
 
     /// Minima, maxima and NULL counts of the columns of `schema`, where the writer gave them.
-    pub(crate) fn statistics(&self, schema: &SchemaRef) -> Arc<FileStatistics> {
-        let parse = || Arc::new(parse(self.add.stats.as_deref(), schema));
-        remembered(&self.statistics, schema, parse)
+    pub(crate) fn statistics(&self, schema: &SchemaRef) -> FileStatistics {
+        parse(self.add.stats.as_deref(), schema)
     }
 
     /// What `make` makes of the file for scans with `schema`; made once as long as that stays.
@@ -81,15 +78,7 @@ impl DataFile {
         schema: &SchemaRef,
         make: impl Fn() -> Arc<Statistics>,
     ) -> Arc<Statistics> {
-        remembered(&self.scan_statistics, schema, make)
+        let (known, made) = self.scan_statistics.get_or_init(|| (Arc::clone(schema), make()));
+        if Arc::ptr_eq(known, schema) || known == schema { Arc::clone(made) } else { make() }
     }
-}
-
-fn remembered<T>(
-    slot: &OnceLock<(SchemaRef, Arc<T>)>,
-    schema: &SchemaRef,
-    make: impl Fn() -> Arc<T>,
-) -> Arc<T> {
-    let (known, value) = slot.get_or_init(|| (Arc::clone(schema), make()));
-    if Arc::ptr_eq(known, schema) || known == schema { Arc::clone(value) } else { make() }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod faults;
+mod large;
 mod races;
 mod rows;
 mod statistics_of_writes;

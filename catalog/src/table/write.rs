@@ -16,7 +16,8 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
-use futures::StreamExt;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::{StreamExt, stream};
 use object_store::ObjectStoreExt;
 
 use super::statistics::partition_text;
@@ -26,8 +27,10 @@ use crate::log::Add;
 use file::DataFileWriter;
 use shape::Shape;
 
-/// Where a file ends and the next begins.
+/// Where a file ends and the next begins, where the table does not say.
 const FILE_BYTES: usize = 128 << 20;
+/// The table property that says.
+const FILE_BYTES_KEY: &str = "delta.targetFileSize";
 /// What all open files of one call may hold in memory; the largest is finished beyond it.
 const OPEN_BYTES_MAX: usize = 256 << 20;
 /// How many files of one call are open at once, one for each partition.
@@ -66,9 +69,34 @@ impl LakeTable {
         }
     }
 
+    /// As [`Self::write_files`], for batches of one schema that are in memory.
+    pub async fn write_batches(
+        &self,
+        snapshot: &TableSnapshot,
+        batches: Vec<RecordBatch>,
+    ) -> Result<Vec<Add>> {
+        let Some(schema) = batches.first().map(RecordBatch::schema) else { return Ok(Vec::new()) };
+        let rows = stream::iter(batches.into_iter().map(Ok));
+        self.write_files(snapshot, Box::pin(RecordBatchStreamAdapter::new(schema, rows))).await
+    }
+
     fn rows_error(&self) -> impl Fn(DataFusionError) -> Error + '_ {
         |source| Error::Rows { object: self.object.clone(), source }
     }
+}
+
+/// A size as table properties have it: `134217728`, `128mb`.
+fn byte_count(text: &str) -> Option<usize> {
+    let text = text.trim().to_ascii_lowercase();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match &text[digits.len()..] {
+        "" | "b" => 0,
+        "k" | "kb" => 10,
+        "m" | "mb" => 20,
+        "g" | "gb" => 30,
+        _ => return None,
+    };
+    digits.trim().parse::<usize>().ok()?.checked_shl(shift).filter(|bytes| *bytes > 0)
 }
 
 /// The files of one call.
@@ -82,6 +110,7 @@ struct Files<'a> {
     file_indices: Vec<usize>,
     file_schema: SchemaRef,
     statistics_columns: Option<usize>,
+    file_bytes: usize,
     /// Columns of files that held a NaN, which statistics of Parquet pass over as if it were not
     /// greater than all numbers; so these columns get none.
     nan_columns: BTreeSet<usize>,
@@ -119,6 +148,11 @@ impl<'a> Files<'a> {
                 .get("delta.dataSkippingNumIndexedCols")
                 .and_then(|text| text.parse::<i64>().ok())
                 .map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
+            file_bytes: snapshot
+                .configuration
+                .get(FILE_BYTES_KEY)
+                .and_then(|text| byte_count(text))
+                .unwrap_or(FILE_BYTES),
             nan_columns: BTreeSet::new(),
             open: HashMap::new(),
             done: Vec::new(),
@@ -205,7 +239,7 @@ impl<'a> Files<'a> {
         }
         if let Some(writer) = self.open.get_mut(&partition) {
             writer.write(batch).await.map_err(self.table.rows_error())?;
-            if writer.byte_count() >= FILE_BYTES {
+            if writer.byte_count() >= self.file_bytes {
                 self.finish(&partition).await?;
             }
         }

@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow_flight::sql::metadata::{SqlInfoData, SqlInfoDataBuilder};
 use arrow_flight::sql::{
     CommandGetCatalogs, CommandGetDbSchemas, CommandGetSqlInfo, CommandGetTableTypes,
     CommandGetTables, SqlInfo, SqlSupportedCaseSensitivity, SqlSupportedTransaction,
 };
+use datafusion::scalar::ScalarValue;
 use futures::TryStreamExt;
 use sql::Output;
 use tonic::Status;
@@ -34,9 +35,10 @@ pub(super) async fn schemas(
     client: &Client,
     command: CommandGetDbSchemas,
 ) -> Result<RecordBatch, Status> {
+    let patterns = vec![pattern(command.db_schema_filter_pattern.as_deref())];
     let mut builder = command.into_builder();
-    let text = "SELECT schema_name FROM information_schema.schemata ORDER BY schema_name";
-    for [schema] in strings(client, text).await? {
+    let text = "SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE $1";
+    for [schema] in strings(client, text, patterns).await? {
         builder.append(DATABASE, schema);
     }
     builder.build().map_err(status::unreadable)
@@ -48,27 +50,41 @@ pub(super) async fn tables(
     command: CommandGetTables,
 ) -> Result<RecordBatch, Status> {
     let with_columns = command.include_schema;
+    // The builder filters, too; but columns are looked up for what is asked for only.
+    let patterns = vec![
+        pattern(command.db_schema_filter_pattern.as_deref()),
+        pattern(command.table_name_filter_pattern.as_deref()),
+    ];
     let mut builder = command.into_builder();
     let text = "SELECT table_schema, table_name, table_type FROM information_schema.tables \
-                ORDER BY table_schema, table_name";
-    for [schema, table, kind] in strings(client, text).await? {
+                WHERE table_schema LIKE $1 AND table_name LIKE $2";
+    for [schema, table, kind] in strings(client, text, patterns).await? {
         let columns = if with_columns {
-            table_columns(client, &schema, &table).await?
+            table_columns(client, &schema, &table).await
         } else {
             Arc::new(Schema::empty())
         };
-        builder
-            .append(DATABASE, schema, table, table_type(&kind), &columns)
-            .map_err(status::unreadable)?;
+        let kind = table_type(&kind);
+        builder.append(DATABASE, schema, table, kind, &columns).map_err(status::unreadable)?;
     }
     builder.build().map_err(status::unreadable)
 }
 
-/// The columns of a table as a query would return them.
-async fn table_columns(client: &Client, schema: &str, table: &str) -> Result<SchemaRef, Status> {
+fn pattern(filter: Option<&str>) -> ScalarValue {
+    ScalarValue::Utf8(Some(filter.unwrap_or("%").to_owned()))
+}
+
+/// The columns of a table as a query would return them. None for a view that no longer can be
+/// read: it must not hide all others.
+async fn table_columns(client: &Client, schema: &str, table: &str) -> SchemaRef {
     let text = format!("SELECT * FROM {}.{}", quoted(schema), quoted(table));
-    let prepared = statement::prepare(client, &text, &[]).await?;
-    Ok(statement::columns(prepared.as_deref()))
+    match statement::prepare(client, &text, &[]).await {
+        Ok(prepared) => statement::columns(prepared.as_deref()),
+        Err(status) => {
+            tracing::debug!(%status, schema, table, "could not tell the columns");
+            statement::columns(None)
+        }
+    }
 }
 
 fn quoted(name: &str) -> String {
@@ -147,8 +163,12 @@ pub(super) fn sql_info(command: CommandGetSqlInfo) -> Result<RecordBatch, Status
 }
 
 /// The rows of a short answer whose columns are all text.
-async fn strings<const N: usize>(client: &Client, text: &str) -> Result<Vec<[String; N]>, Status> {
-    let output = client.session.execute(text, Vec::new()).await.map_err(status::failed)?;
+async fn strings<const N: usize>(
+    client: &Client,
+    text: &str,
+    parameters: Vec<ScalarValue>,
+) -> Result<Vec<[String; N]>, Status> {
+    let output = client.session.execute(text, parameters).await.map_err(status::failed)?;
     let Output::Rows(stream) = output else { return Ok(Vec::new()) };
     let batches: Vec<RecordBatch> = stream.try_collect().await.map_err(status::broken)?;
     let mut rows = Vec::new();
@@ -165,9 +185,36 @@ async fn strings<const N: usize>(client: &Client, text: &str) -> Result<Vec<[Str
     Ok(rows)
 }
 
-fn text_of(column: &arrow::array::ArrayRef) -> Result<StringArray, Status> {
-    use arrow::array::AsArray;
+fn text_of(column: &ArrayRef) -> Result<StringArray, Status> {
     let cast = arrow::compute::cast(column, &DataType::Utf8);
     cast.map(|text| text.as_string::<i32>().clone())
         .map_err(|error| status::failed(sql::Error::from(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use sql::{Engine, EngineConfig};
+    use tonic::Request;
+
+    use super::super::sessions::Sessions;
+    use super::*;
+
+    #[tokio::test]
+    async fn patterns_are_parameters() {
+        let config = EngineConfig { warehouse: "memory://".to_owned(), ..EngineConfig::default() };
+        let sessions = Sessions::new(Engine::open(config).await.unwrap(), 1);
+        let client = sessions.of(&Request::new(())).unwrap();
+        statement::command(&client, "CREATE TABLE t (a text, b text)").await.unwrap();
+        let rows = "INSERT INTO t VALUES ('it''s', 'x'), ('its', NULL), ('other', 'y')";
+        statement::command(&client, rows).await.unwrap();
+        let text = "SELECT a, b FROM t WHERE a LIKE $1 ORDER BY a";
+        let found = strings(&client, text, vec![pattern(Some("it%s"))]).await.unwrap();
+        assert_eq!(found, [["it's", "x"], ["its", ""]]);
+        assert_eq!(strings::<2>(&client, text, vec![pattern(None)]).await.unwrap().len(), 3);
+        let columns = table_columns(&client, "public", "t").await;
+        assert_eq!(columns.fields().len(), 2);
+        assert!(table_columns(&client, "public", "gone").await.fields().is_empty());
+    }
 }

@@ -8,7 +8,7 @@ use object_store::ObjectStore;
 
 use super::{append, batch, clock, ids, memory, place, schema, streamed};
 use crate::faults::{Fault, FaultStore, Operation, Rates};
-use crate::table::{Commit, LakeTable};
+use crate::table::{Commit, CommitKind, LakeTable};
 use crate::{Error, TableSpec};
 
 /// Tries of an operation before the simulation takes its error for an answer.
@@ -101,13 +101,42 @@ async fn write(table: Arc<LakeTable>, ids: std::ops::Range<i64>) -> Outcomes {
     outcomes
 }
 
+/// Puts the rows of two files into one, again and again, and does not mind when others come first.
+async fn compact(table: Arc<LakeTable>) {
+    for _ in 0..8 {
+        let Ok(base) = table.update().await else { continue };
+        let files: Vec<_> = base.files().take(2).cloned().collect();
+        let mut rows = Vec::new();
+        for file in &files {
+            rows.extend(table.read_file(file).await.unwrap_or_default());
+        }
+        let held: usize = rows.iter().map(|batch| batch.num_rows()).sum();
+        let expected: u64 = files.iter().filter_map(|file| file.row_count()).sum();
+        let Ok(adds) = table.write_batches(&base, rows).await else { continue };
+        if held as u64 != expected || files.is_empty() {
+            continue;
+        }
+        let commit = Commit {
+            adds,
+            removes: files.iter().map(|file| file.path().to_owned()).collect(),
+            data_change: false,
+            ..Commit::new("OPTIMIZE", CommitKind::Rewrite { read_all: false })
+        };
+        match table.commit(&base, commit).await {
+            Ok(_) | Err(Error::Conflict { .. } | Error::OutcomeUnknown { .. }) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
 async fn simulate(seed: u64) -> usize {
     let store = memory();
     LakeTable::create(place(&store), TableSpec::new(schema()), clock()).await.unwrap();
     let rates = Rates { before: 250, after: 250, delay: 150 };
     let (_, one) = faulty_table(&store, seed, rates).await;
     let (_, two) = faulty_table(&store, !seed, rates).await;
-    let (one, two) = tokio::join!(write(one, 0..8), write(two, 8..16));
+    let (_, three) = faulty_table(&store, seed.rotate_left(7), rates).await;
+    let (one, two, ()) = tokio::join!(write(one, 0..8), write(two, 8..16), compact(three));
     let healthy = LakeTable::open(place(&store), clock()).await.unwrap();
     let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
     for id in ids(&healthy, healthy.current()).await {

@@ -1,0 +1,38 @@
+//! `pg_catalog` and `information_schema`: what clients of PostgreSQL ask about a server.
+//!
+//! ```text
+//! statement ── rewrite ──> the same, in a form that the planner knows
+//!     names in it ── system_table ──> a table over the statement's snapshot
+//!     calls in it ── function ──────> a function over the same snapshot
+//! plan ── shown ──> OIDs of regclass and the like by name, where the client sees them
+//! ```
+//!
+//! Tables are computed when they are scanned, from the [`SystemContext`] of one statement, so
+//! that they tell the truth of that statement's snapshot; nothing is computed for tables that no
+//! statement names. Table metadata is read from storage only where a column of the answer needs it.
+//!
+//! Never: a row of something that the server does not have. Never: an unknown table or function
+//! that is quietly empty; [`tables::EMPTY`] says which are empty, and why.
+
+pub(crate) mod context;
+pub(crate) mod functions;
+pub(crate) mod names;
+mod output;
+mod planner;
+pub(crate) mod provider;
+pub(crate) mod relations;
+mod rewrite;
+pub(crate) mod rows;
+pub(crate) mod tables;
+
+pub(crate) use context::{
+    Activity, Functions, Relation, Relations, SessionFacts, Setting, SystemContext,
+};
+pub(crate) use functions::{function, reads_relations};
+pub(crate) use output::shown;
+pub(crate) use planner::expr_planner;
+pub(crate) use provider::system_table;
+pub(crate) use rewrite::rewrite;
+
+#[cfg(test)]
+mod tests;
