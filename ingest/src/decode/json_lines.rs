@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use arrow::datatypes::{DataType, Field, Fields};
 use memchr::memchr;
 
-use super::block::{Block, Span};
+use super::block::{ADDRESSABLE_BYTES, Block, Span};
 use super::options::UnknownFields;
 use super::records::{Found, Malformed, Record, Records};
 use crate::text::json::{Kind, Scanner, Value, unescape};
@@ -102,6 +102,10 @@ impl<'a> JsonLines<'a> {
         if nested && matches!(scanner.peek(), Some(b'[' | b'{')) {
             let start = block.rewritten.len();
             literal(scanner, column.field, self.unknown, &mut block.rewritten)?;
+            // Quotes within quotes make a text longer than it was.
+            if block.rewritten.len() > ADDRESSABLE_BYTES {
+                return Err(ValueError::row_length(ADDRESSABLE_BYTES));
+            }
             return Ok(Span::rewritten(start, block.rewritten.len()));
         }
         let json = column.json;
