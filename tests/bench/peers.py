@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -84,17 +85,17 @@ class Tarn:
 class PostgreSql:
     """PostgreSQL, durable as it comes; only its memory is set to what the machine allows."""
 
-    def __init__(self, folder: Path) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        self.folder = folder
+    def __init__(self) -> None:
+        # Started by root it runs as a user of its own, who may not be able to enter other folders.
+        self.folder = folder = Path(tempfile.mkdtemp(prefix="tarn-bench-"))
+        folder.chmod(0o755)
         self.port = free_port()
         settings = ["shared_buffers=1GB", "max_wal_size=8GB", "max_connections=100"]
         done = subprocess.run(
             [SERVICES / "postgres.sh", "start", folder, str(self.port), *settings], capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise RuntimeError(done.stderr)
+            raise RuntimeError(done.stderr or f"PostgreSQL did not start, see {folder}")
 
     def connect(self) -> psycopg.Connection:
         """A session in which each statement is a transaction."""

@@ -105,6 +105,10 @@ impl AsyncDB for FlightDatabase {
 
 fn answers_with_rows(sql: &str) -> bool {
     let text = sql.trim_start().to_ascii_lowercase();
+    let changes = [" insert into ", " update ", " delete from "];
+    if text.starts_with("with") && changes.iter().any(|change| text.contains(change)) {
+        return false;
+    }
     WITH_ROWS.iter().any(|word| text.starts_with(word)) || text.contains(" returning ")
 }
 
@@ -117,12 +121,15 @@ fn plain(message: String) -> SqlError {
     SqlError { sqlstate: String::new(), message }
 }
 
-/// The SQLSTATE travels in the metadata of the gRPC status.
+/// The SQLSTATE travels in the metadata of the gRPC status. For clients that show the text alone, the
+/// text names it too, with detail and hint after it.
 fn reported(error: FlightError) -> SqlError {
     let FlightError::Tonic(status) = error else {
         return plain(error.to_string());
     };
     let state = status.metadata().get("sqlstate").and_then(|value| value.to_str().ok());
     let sqlstate = state.unwrap_or_default().to_owned();
-    SqlError { sqlstate, message: status.message().to_owned() }
+    let message = status.message();
+    let end = message.find(&format!(" (SQLSTATE {sqlstate})")).unwrap_or(message.len());
+    SqlError { sqlstate, message: message[..end].to_owned() }
 }

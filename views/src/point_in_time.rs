@@ -1,5 +1,5 @@
 //! The point-in-time join: for each left row, the newest right row of the same keys that was
-//! there at the left row's time.
+//! there at the left row's time. So no training row learns from its future.
 //!
 //! ```sql
 //! FROM labels l ASOF JOIN features f
@@ -25,8 +25,9 @@
 //! 4. [`AsOfExtensionPlanner`] makes it a [`PointInTimeJoinExec`], which holds the shorter side in
 //!    memory while the other streams past, or merges both sorted (module `strategy`).
 //!
-//! Never: shows a value later than the left row's time, drops or doubles a left row.
+//! Never: joins a row that the condition excludes, drops a left row, or doubles one.
 
+mod candidates;
 mod columns;
 mod condition;
 mod exec;

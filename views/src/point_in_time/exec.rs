@@ -1,9 +1,10 @@
 //! The operator of a point-in-time join.
 //!
-//! Rows of equal keys meet in the same partition. There, both inputs are sorted by keys and time
-//! and merged in one pass.
+//! Rows of equal keys meet in the same partition. How they find each other there is a
+//! [`Strategy`]: by a merge of both sides, which the engine sorts below, or in memory.
 //!
-//! Never: holds a whole input. The sorts below it spill; the merge keeps a few batches.
+//! Never: needs more memory than it is given. Sorts spill; what is held in memory and grows too
+//! large is sorted and merged instead.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,8 +19,8 @@ use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::equivalence::{ProjectionMapping, join_equivalence_properties};
 use datafusion::physical_expr::{
-    Distribution, LexOrdering, OrderingRequirements, PhysicalExpr, PhysicalExprRef,
-    PhysicalSortExpr,
+    Distribution, EquivalenceProperties, LexOrdering, OrderingRequirements, PhysicalExpr,
+    PhysicalExprRef, PhysicalSortExpr,
 };
 use datafusion::physical_plan::execution_plan::{
     ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
@@ -179,7 +180,9 @@ fn properties(
     let joined = Arc::new(joined_schema(&left.schema(), &right.schema()));
     let equivalences = join_equivalence_properties(
         left.equivalence_properties().clone(),
-        right.equivalence_properties().clone(),
+        // What is equal, constant or in order on the right side is not so beside left rows that
+        // found nothing there, or in the order of left rows.
+        EquivalenceProperties::new(right.schema()),
         &JoinType::Left,
         Arc::clone(&joined),
         &[strategy == Strategy::Merge, false],

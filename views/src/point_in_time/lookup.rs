@@ -86,6 +86,10 @@ impl Lookup {
             let _timer = compute.timer();
             waiting.offer(&self.plan, batch)?;
             if self.reservation.try_resize(bytes + waiting.bytes()).is_err() {
+                // Twice the rows that can be kept: it pays to drop the others first.
+                waiting.make_room(&self.plan, 2)?;
+            }
+            if self.reservation.try_resize(bytes + waiting.bytes()).is_err() {
                 let kept = waiting.copy_kept(&self.plan)?;
                 return self.merge(held, vec![kept]);
             }

@@ -109,7 +109,10 @@ impl Waiting {
         }
         if self.offers.len() >= OFFERS_MAX {
             self.hand_out(plan)?;
-            self.make_room(plan)?;
+            self.ties.clear();
+            if self.history.bytes() > HELD_BYTES_MAX {
+                self.make_room(plan, HELD_ROWS_RATIO)?;
+            }
         }
         Ok(())
     }
@@ -151,15 +154,14 @@ impl Waiting {
         ordered
     }
 
-    /// Lets go of right rows that lost their place.
-    fn make_room(&mut self, plan: &Plan) -> Result<()> {
-        self.ties.clear();
-        if self.history.bytes() <= HELD_BYTES_MAX
-            || self.history.rows() <= HELD_ROWS_RATIO * self.best.len()
-        {
+    /// Lets go of right rows that lost their place, if this many times more rows are held than can
+    /// be kept.
+    pub(super) fn make_room(&mut self, plan: &Plan, rows_ratio: usize) -> Result<()> {
+        if self.history.rows() <= rows_ratio * self.best.len() {
             return Ok(());
         }
         let copies = self.copy_kept(plan)?;
+        self.ties.clear();
         self.history.sweep(std::iter::empty());
         let number = self.history.push(copies, (), 0);
         point_to_copies(self.best.iter_mut().map(|best| &mut best.row), number);

@@ -1,6 +1,8 @@
 //! What an ASOF JOIN answers, on tables small enough to see it.
 
-use crate::session::{execute, labels, rows};
+use datafusion::common::{ParamValues, ScalarValue};
+
+use crate::session::{execute, labels, plan, rows, text};
 
 /// The `id` and `n` of labels joined with features.
 async fn joined(condition: &str) -> Vec<String> {
@@ -199,5 +201,34 @@ async fn a_blind_filter_takes_left_rows_only() {
         let sql =
             format!("SELECT count(*) - count(f.n) FROM {join} WHERE l.id < 3 AND random() < 0.5");
         assert_eq!(rows(&context, &sql).await, ["0"]);
+    }
+}
+
+#[tokio::test]
+async fn a_right_column_of_one_value_is_not_constant_beside_left_rows_without_it() {
+    let context = labels(2, 1).await;
+    for cut in ["", "AND f.n >= l.id"] {
+        let sql = format!(
+            "SELECT l.id, f.n FROM labels l ASOF JOIN (SELECT * FROM features WHERE n = 12) f
+             MATCH_CONDITION (l.ts >= f.ts {cut}) ON l.user_id = f.user_id ORDER BY f.n, l.id"
+        );
+        let found = rows(&context, &sql).await;
+        assert_eq!(found, ["2 12", "1 NULL", "3 NULL", "4 NULL", "5 NULL", "6 NULL"], "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn the_longest_age_may_be_a_parameter() {
+    let context = labels(2, 8192).await;
+    let sql = "SELECT l.id, f.n FROM labels l ASOF JOIN features f
+        MATCH_CONDITION (l.ts >= f.ts AND l.ts - f.ts <= CAST($1 AS INTERVAL))
+        ON l.user_id = f.user_id WHERE l.id < $2 ORDER BY l.id";
+    let plan = plan(&context, sql).await.unwrap();
+    for (days, expected) in [(4, ["1 11", "2 NULL"]), (5, ["1 11", "2 12"])] {
+        let age = ScalarValue::new_interval_mdn(0, days, 0);
+        let values = ParamValues::from(vec![age, ScalarValue::from(3_i64)]);
+        let bound = plan.clone().with_param_values(values).unwrap();
+        let batches = context.execute_logical_plan(bound).await.unwrap().collect().await;
+        assert_eq!(text(&batches.unwrap()), expected);
     }
 }

@@ -1,5 +1,5 @@
 //! ASOF JOIN from SQL text to rows.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod answers;
 mod equivalence;

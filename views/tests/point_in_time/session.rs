@@ -96,10 +96,14 @@ pub(crate) async fn execute(context: &SessionContext, sql: &str) {
 
 /// The rows of a query as text, without the frame of a table.
 pub(crate) async fn rows(context: &SessionContext, sql: &str) -> Vec<String> {
-    let batches = run(context, sql).await.unwrap_or_else(|error| panic!("{sql}\n{error}"));
+    text(&run(context, sql).await.unwrap_or_else(|error| panic!("{sql}\n{error}")))
+}
+
+/// Rows as text.
+pub(crate) fn text(batches: &[RecordBatch]) -> Vec<String> {
     let options = FormatOptions::default().with_null("NULL");
     let mut rows = Vec::new();
-    for batch in &batches {
+    for batch in batches {
         let columns = batch.columns().iter();
         let columns = columns.map(|column| ArrayFormatter::try_new(column, &options).unwrap());
         let columns = columns.collect::<Vec<_>>();
