@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::compute::{Compute, Threads};
 use crate::error::{Error, Result};
 use crate::plan::{QueryPlanner, TypePlanner};
 use crate::session::{Session, SessionStart};
@@ -73,6 +74,7 @@ pub struct Engine {
     writers: Mutex<HashMap<Uuid, Arc<Writer>>>,
     temporary: Arc<Stores>,
     _temporary_dir: tempdir::Folder,
+    _threads: Threads,
     stopped: CancellationToken,
     caught_up_at: AtomicI64,
 }
@@ -99,7 +101,10 @@ impl Engine {
         let temporary = Arc::new(temporary_stores(&folder)?);
         temporary.register(&runtime);
         let catalog = Catalog::open(stores, clock).await?;
-        let base = base_state(&config, &runtime);
+        let threads = Threads::start(config.threads).map_err(|e| {
+            Error::new(crate::state::IO_ERROR, format!("could not start compute threads: {e}"))
+        })?;
+        let base = base_state(&config, &runtime, threads.compute());
         Ok(Arc::new(Self {
             models: Models::default(),
             config,
@@ -109,6 +114,7 @@ impl Engine {
             writers: Mutex::default(),
             temporary,
             _temporary_dir: folder,
+            _threads: threads,
             stopped: CancellationToken::new(),
             caught_up_at: AtomicI64::new(0),
         }))
@@ -179,11 +185,12 @@ fn runtime(config: &EngineConfig, folder: &std::path::Path) -> Result<Arc<Runtim
     Ok(builder.build_arc()?)
 }
 
-fn base_state(config: &EngineConfig, runtime: &Arc<RuntimeEnv>) -> SessionState {
+fn base_state(config: &EngineConfig, runtime: &Arc<RuntimeEnv>, compute: Compute) -> SessionState {
     let mut session = SessionConfig::new()
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(false)
-        .with_target_partitions(config.threads);
+        .with_target_partitions(config.threads)
+        .with_extension(Arc::new(compute));
     let options = session.options_mut();
     options.sql_parser.parse_float_as_decimal = true;
     options.sql_parser.map_string_types_to_utf8view = false;

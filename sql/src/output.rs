@@ -9,11 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use datafusion::error::Result as DfResult;
-use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use parking_lot::Mutex;
@@ -185,55 +183,56 @@ pub(crate) fn guard(
     timeout: Option<Duration>,
 ) -> Output {
     match output {
-        Output::Rows(stream) => Output::Rows(Box::pin(Guarded {
-            schema: stream.schema(),
-            inner: stream,
-            state: Arc::clone(state),
-            deadline: timeout.map(|limit| Box::pin(tokio::time::sleep(limit))),
-        })),
+        Output::Rows(stream) => {
+            let schema = stream.schema();
+            let rows = Guarded::new(stream, state, timeout);
+            Output::Rows(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+        }
         Output::CopyOut(copy) => {
-            let state = Arc::clone(state);
-            let stream = copy.stream.inspect(move |bytes| {
-                if bytes.is_err() {
-                    session::fail(&state);
-                }
-            });
-            Output::CopyOut(CopyOut { stream: stream.boxed(), ..copy })
+            let stream = Guarded::new(copy.stream, state, timeout).boxed();
+            Output::CopyOut(CopyOut { stream, ..copy })
         }
         Output::CopyIn(copy) => Output::CopyIn(CopyIn { state: Some(Arc::clone(state)), ..copy }),
         done @ Output::Done { .. } => done,
     }
 }
 
-struct Guarded {
-    schema: SchemaRef,
-    inner: SendableRecordBatchStream,
+struct Guarded<S> {
+    /// None after an error: whatever computes the result stops then.
+    inner: Option<S>,
     state: Arc<Mutex<State>>,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl Stream for Guarded {
-    type Item = DfResult<RecordBatch>;
+impl<S> Guarded<S> {
+    fn new(inner: S, state: &Arc<Mutex<State>>, timeout: Option<Duration>) -> Self {
+        let deadline = timeout.map(|limit| Box::pin(tokio::time::sleep(limit)));
+        Self { inner: Some(inner), state: Arc::clone(state), deadline }
+    }
+}
+
+impl<S, T, E> Stream for Guarded<S>
+where
+    S: Stream<Item = std::result::Result<T, E>> + Unpin,
+    E: From<Error>,
+{
+    type Item = S::Item;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let late = match &mut self.deadline {
             Some(sleep) => sleep.as_mut().poll(cx).is_ready(),
             None => false,
         };
-        if late {
-            session::fail(&self.state);
-            return Poll::Ready(Some(Err(timed_out().into())));
-        }
-        let polled = self.inner.poll_next_unpin(cx);
+        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        let polled = if late {
+            Poll::Ready(Some(Err(timed_out().into())))
+        } else {
+            inner.poll_next_unpin(cx)
+        };
         if let Poll::Ready(Some(Err(_))) = &polled {
             session::fail(&self.state);
+            self.inner = None;
         }
         polled
-    }
-}
-
-impl RecordBatchStream for Guarded {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
     }
 }

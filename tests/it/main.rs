@@ -10,6 +10,7 @@
 mod clients;
 mod cost;
 mod faults;
+mod heavy;
 mod known_failures;
 mod protocol;
 mod shared;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     trials.extend(protocol::trials(&shared));
     trials.extend(cost::trials());
     trials.extend(faults::trials());
+    trials.extend(heavy::trials());
     trials.extend(clients::trials());
     let trials = known_failures::mark(trials);
     let conclusion = libtest_mimic::run(&arguments, trials);

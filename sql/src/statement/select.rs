@@ -8,12 +8,12 @@ use datafusion::common::ParamValues;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::execute_stream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 
+use crate::compute::Compute;
 use crate::error::{Error, Result, state};
 use crate::output::Output;
 use crate::pg_catalog;
@@ -93,7 +93,7 @@ pub(crate) async fn execute(
 ) -> Result<SendableRecordBatchStream> {
     let optimized = state.optimize(&plan)?;
     let physical = state.query_planner().create_physical_plan(&optimized, state).await?;
-    Ok(execute_stream(physical, state.task_ctx())?)
+    Ok(Compute::run(physical, state.task_ctx())?)
 }
 
 /// Puts values in place of `$1`, `$2`, ...
