@@ -8,7 +8,8 @@
 //! Never: a row that was not checked against the table's constraints.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -30,6 +31,7 @@ use futures::{StreamExt, TryStreamExt};
 use ingest::{Check, Validation};
 use uuid::Uuid;
 
+use crate::commitment::{Commitment, Committing};
 use crate::error::{Error, Result, state};
 use crate::plan;
 use crate::resolve::{Pinned, QualifiedName, Resolver, find_in, split_name, unknown};
@@ -167,6 +169,7 @@ pub(crate) struct AppendJob {
     validation: Arc<Validation>,
     stamp: Stamp,
     user: String,
+    commitment: Commitment,
     /// The session's transaction, where the files wait for its COMMIT.
     staging: Option<Arc<parking_lot::Mutex<crate::session::State>>>,
 }
@@ -178,6 +181,7 @@ impl AppendJob {
             validation: validation(session, pinned)?,
             stamp: Stamp::new(session, source),
             user: session.user().to_owned(),
+            commitment: session.commitment(),
             staging: session.stages(pinned).then(|| session.shared_state()),
             pinned: pinned.clone(),
         })
@@ -188,6 +192,7 @@ impl AppendJob {
         let pinned = self.pinned;
         let rows = self.stamp.apply(rows, &pinned.snapshot.schema);
         let Some(state) = self.staging else {
+            let (rows, _committing) = until_committing(rows, self.commitment);
             return Ok(self.writer.append(rows, &self.validation, Some(self.user)).await?.rows);
         };
         let written = self.writer.write(&pinned.snapshot, rows, &self.validation).await?;
@@ -201,6 +206,21 @@ impl AppendJob {
         crate::session::stage(&state, pinned.id, staged)?;
         Ok(written.rows)
     }
+}
+
+/// The same rows; after the last of them the writer commits, and what this gives beside them holds
+/// the mark of that.
+fn until_committing(
+    rows: SendableRecordBatchStream,
+    commitment: Commitment,
+) -> (SendableRecordBatchStream, Arc<OnceLock<Committing>>) {
+    let mark = Arc::new(OnceLock::new());
+    let (schema, at_end) = (rows.schema(), Arc::clone(&mark));
+    let end = futures::stream::poll_fn(move |_| {
+        at_end.get_or_init(|| commitment.make());
+        Poll::Ready(None)
+    });
+    (Box::pin(RecordBatchStreamAdapter::new(schema, rows.chain(end))), mark)
 }
 
 /// Adds rows to a table that has no name yet.
@@ -356,6 +376,8 @@ async fn rewrite_once(
         user: Some(session.user().to_owned()),
         ..Commit::new(rewrite.operation, CommitKind::Rewrite { read_all: false })
     };
+    let commitment = session.commitment();
+    let _committing = commitment.make();
     pinned.table.commit(&pinned.snapshot, commit).await?;
     Ok(matched)
 }

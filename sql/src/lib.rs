@@ -17,6 +17,7 @@
     expect(clippy::unwrap_used, clippy::panic, reason = "tests panic rather than return errors")
 )]
 
+mod commitment;
 mod compute;
 mod dml;
 mod engine;
@@ -33,6 +34,7 @@ mod statement;
 mod transaction;
 pub mod types;
 
+pub use commitment::Commitment;
 pub use engine::{Engine, EngineConfig};
 pub use error::{Error, Result, state};
 pub use ingest::text;

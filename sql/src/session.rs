@@ -19,6 +19,7 @@ use datafusion::scalar::ScalarValue;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
+use crate::commitment::Commitment;
 use crate::engine::Engine;
 use crate::error::{Error, Result, state};
 use crate::output::{Notice, Output};
@@ -97,6 +98,12 @@ impl Prepared {
         self.columns.is_some()
     }
 
+    /// Whether the statement cannot run in a transaction with others.
+    #[must_use]
+    pub const fn stands_alone(&self) -> bool {
+        self.statement.stands_alone()
+    }
+
     /// The statement as it was written.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -137,6 +144,7 @@ pub struct Session {
     database: String,
     state: Arc<Mutex<State>>,
     cursors: Cursors,
+    commitment: Commitment,
 }
 
 impl fmt::Debug for Session {
@@ -173,6 +181,7 @@ impl Session {
             database: start.database,
             state: Arc::new(Mutex::new(state)),
             cursors: Cursors::default(),
+            commitment: Commitment::default(),
         })
     }
 
@@ -242,15 +251,45 @@ impl Session {
             self.refuse_after_failure(statement)?;
             self.catch_up().await?;
             let timeout = self.statement_timeout();
-            let work = Box::pin(statement::run(self, statement, parameters));
+            let mut work = Box::pin(statement::run(self, statement, parameters));
             let Some(limit) = timeout else { return work.await };
-            match tokio::time::timeout(limit, work).await {
-                Ok(done) => done,
-                Err(_) => Err(output::timed_out()),
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = tokio::time::sleep(limit) => {}
             }
+            if self.commitment.is_made() { work.await } else { Err(output::timed_out()) }
         };
         let done = ran.await.inspect_err(|_| self.fail())?;
         Ok(output::guard(done, &self.state, self.statement_timeout()))
+    }
+
+    /// Opens a transaction for statements that came together, unless one is open. It ends with
+    /// [`Session::end_implicit`], or becomes an ordinary one by a BEGIN among the statements.
+    pub fn begin_implicit(&self) {
+        let snapshot = self.engine.catalog.snapshot();
+        self.with(|state| {
+            if state.transaction.is_none() {
+                let read_only = state.settings.bool("default_transaction_read_only");
+                let mut open = Transaction::new(snapshot, state.settings.clone(), read_only);
+                open.implicit = true;
+                state.transaction = Some(open);
+            }
+        });
+    }
+
+    /// Ends a transaction of [`Session::begin_implicit`]: commits it, or rolls it back after an
+    /// error.
+    pub async fn end_implicit(&self) -> Result<()> {
+        if self.with(|state| state.transaction.as_ref().is_some_and(|open| open.implicit)) {
+            statement::transaction::finish(self).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells whether the statement in hand commits, and so cannot be given up.
+    pub fn commitment(&self) -> Commitment {
+        self.commitment.clone()
     }
 
     /// Whether a transaction is open.
@@ -439,6 +478,7 @@ impl Session {
         match overlaid {
             Some(done) => done,
             None => {
+                let _committing = self.commitment.make();
                 let base = self.engine.catalog.snapshot();
                 self.engine.catalog.commit(&base, changes).await?;
                 Ok(())

@@ -167,6 +167,11 @@ fn unsupported(statement: &ast::Statement) -> Error {
 }
 
 impl Statement {
+    /// Whether it is refused inside a transaction block.
+    pub(crate) const fn stands_alone(&self) -> bool {
+        matches!(self.kind, Kind::Refresh(_) | Kind::Discard(ast::DiscardObject::ALL))
+    }
+
     /// Whether it may run in a transaction that has failed.
     pub(crate) fn ends_transaction(&self) -> bool {
         matches!(self.kind, Kind::Commit { .. } | Kind::Rollback { .. })

@@ -59,8 +59,10 @@ pub(crate) struct Transaction {
     /// Settings to go back to on ROLLBACK.
     pub(crate) settings: Settings,
     pub(crate) read_only: bool,
-    /// Whether BEGIN opened it; else it is one statement's own.
+    /// Whether a statement in it went wrong: only its end is possible.
     pub(crate) failed: bool,
+    /// Whether it is that of statements which came together; else BEGIN opened it.
+    pub(crate) implicit: bool,
 }
 
 impl Transaction {
@@ -76,6 +78,7 @@ impl Transaction {
             settings,
             read_only,
             failed: false,
+            implicit: false,
         }
     }
 

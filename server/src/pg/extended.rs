@@ -19,6 +19,9 @@ use super::wire::{IfGone, Trouble};
 /// Statements and portals that one session may keep under names.
 const NAMES_MAX: usize = 10_000;
 
+/// The type byte of a Sync.
+const SYNC: u8 = b'S';
+
 /// A statement that a client prepared.
 #[derive(Debug)]
 pub(crate) struct PreparedStatement {
@@ -255,6 +258,11 @@ where
         rows_max: Option<usize>,
     ) -> Result<Option<String>, Trouble> {
         self.metrics.statements.add(1);
+        if self.wire.reader.buffered_tag() != Some(SYNC) && !prepared.stands_alone() {
+            // More statements may follow before the Sync: they hold together or not at all. One
+            // that is alone, as most are, commits by itself and shares its commit with others.
+            self.session.begin_implicit();
+        }
         let if_gone = if prepared.returns_rows() { IfGone::Stop } else { IfGone::Finish };
         let running = Box::pin(self.session.run(prepared, parameters));
         Ok(match self.wire.attend(if_gone, running).await?? {

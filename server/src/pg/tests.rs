@@ -5,6 +5,7 @@ mod cancel;
 mod copy;
 mod extended;
 mod fuzz;
+mod implicit;
 mod lifecycle;
 mod simple;
 

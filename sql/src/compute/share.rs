@@ -18,13 +18,11 @@ use std::time::Duration;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{
     HashJoinExec, HashJoinExecBuilder, NestedLoopJoinExec, NestedLoopJoinExecBuilder,
 };
-use datafusion::physical_plan::repartition::RepartitionExec;
 
 use self::turn::Turn;
 use self::watched::Watched;
@@ -50,20 +48,14 @@ impl Stop {
 pub(super) fn fairly(plan: Arc<dyn ExecutionPlan>, stop: &Stop) -> Result<Arc<dyn ExecutionPlan>> {
     let shared = plan.transform_up(|node| {
         let node = watched(node, stop)?;
-        if passes_on(&node) {
+        // What it wraps has its turns already.
+        if node.is::<CooperativeExec>() {
             return Ok(Transformed::yes(node));
         }
         let turn: Arc<dyn ExecutionPlan> = Arc::new(Turn::new(node));
         Ok(Transformed::yes(turn))
     })?;
     Ok(shared.data)
-}
-
-/// Whether an operator only passes on what operators below it made, and gives way there.
-fn passes_on(node: &Arc<dyn ExecutionPlan>) -> bool {
-    node.is::<CooperativeExec>()
-        || node.is::<CoalescePartitionsExec>()
-        || node.is::<RepartitionExec>()
 }
 
 /// The text of a plan without its turns: an operator a line, indented below the one it feeds.
