@@ -54,22 +54,4 @@ impl Drop for Committing {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn only_a_commit_outlasts_an_interruption() {
-        let commitment = Commitment::default();
-        let yielding = || async {
-            tokio::task::yield_now().await;
-            "done"
-        };
-        assert_eq!(commitment.unless(async { "cancel" }, yielding()).await, Err("cancel"));
-        let work = async {
-            let _committing = commitment.make();
-            yielding().await
-        };
-        assert_eq!(commitment.unless(async { "cancel" }, work).await, Ok("done"));
-        assert!(!commitment.is_made());
-    }
-}
+mod tests;

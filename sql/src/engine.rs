@@ -93,10 +93,20 @@ impl Engine {
 
     /// As [`Engine::open`], with a clock of the caller's.
     pub async fn open_with_clock(config: EngineConfig, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
+        let options = StoreOptions { locations: config.locations.clone(), ..Default::default() };
+        let stores = Stores::new(&config.warehouse, options)?;
+        Self::open_on(stores, config, clock).await
+    }
+
+    /// The same on stores of the caller's, whatever the configuration calls the warehouse.
+    pub(crate) async fn open_on(
+        stores: Stores,
+        config: EngineConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>> {
         let folder = tempdir::Folder::make(config.spill_dir.as_deref())?;
         let runtime = runtime(&config, folder.path())?;
-        let options = StoreOptions { locations: config.locations.clone(), ..Default::default() };
-        let stores = Arc::new(Stores::new(&config.warehouse, options)?);
+        let stores = Arc::new(stores);
         stores.register(&runtime);
         let temporary = Arc::new(temporary_stores(&folder)?);
         temporary.register(&runtime);

@@ -11,7 +11,7 @@ use tests::{PgDatabase, TestServer, WAIT_MAX};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 
-use crate::trial;
+use crate::trial_alone;
 
 /// What makes a pair of a million by a million rows.
 const PAIRS: &str = "generate_series(1, 1000000) AS a(x), generate_series(1, 1000000) AS b(y)";
@@ -25,11 +25,11 @@ const SHORT_MAX: Duration = Duration::from_secs(1);
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("heavy::cancel_stops_any_plan", cancel_stops_any_plan),
-        trial("heavy::statement_timeout_stops_any_plan", statement_timeout_stops_any_plan),
-        trial("heavy::a_client_that_leaves_stops_its_plan", leaving_stops_the_plan),
-        trial("heavy::others_are_answered_meanwhile", others_are_answered_meanwhile),
-        trial("heavy::a_stopped_cursor_says_so", a_stopped_cursor_says_so),
+        trial_alone("heavy::cancel_stops_any_plan", cancel_stops_any_plan),
+        trial_alone("heavy::statement_timeout_stops_any_plan", statement_timeout_stops_any_plan),
+        trial_alone("heavy::a_client_that_leaves_stops_its_plan", leaving_stops_the_plan),
+        trial_alone("heavy::others_are_answered_meanwhile", others_are_answered_meanwhile),
+        trial_alone("heavy::a_stopped_cursor_says_so", a_stopped_cursor_says_so),
     ]
 }
 

@@ -18,7 +18,7 @@ mod sqllogic;
 mod tidy;
 
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Completion, Trial};
 
@@ -46,6 +46,20 @@ where
     T: Future<Output = ()>,
 {
     Trial::test(name, move || {
+        run(test());
+        Ok(())
+    })
+}
+
+/// The same for a test that measures time, or that uses the whole machine: one of them at once.
+fn trial_alone<T>(name: impl Into<String>, test: impl FnOnce() -> T + Send + 'static) -> Trial
+where
+    T: Future<Output = ()>,
+{
+    static ALONE: Mutex<()> = Mutex::new(());
+    Trial::test(name, move || {
+        // One that failed leaves nothing behind that the next would feel.
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         run(test());
         Ok(())
     })
