@@ -65,7 +65,7 @@ pub struct Encoder {
 
 #[derive(Debug)]
 enum Writer {
-    Delimited(Delimited),
+    Delimited(Box<Delimited>),
     JsonLines(JsonLines),
 }
 
@@ -79,12 +79,12 @@ impl Encoder {
             return Err(Error::Option { sqlstate: "42P10", message });
         }
         let writer = match &options.format {
-            Format::Delimited(dialect) => Writer::Delimited(Delimited::new(
+            Format::Delimited(dialect) => Writer::Delimited(Box::new(Delimited::new(
                 schema,
                 dialect,
                 options.header,
                 &options.force_quote,
-            )),
+            ))),
             Format::JsonLines => Writer::JsonLines(JsonLines::new(schema)),
         };
         Ok(Self { writer, zone: options.zone })

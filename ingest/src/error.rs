@@ -131,7 +131,7 @@ pub enum Error {
         /// The file.
         file: String,
         /// The error.
-        source: Box<Error>,
+        source: Box<Self>,
     },
     /// The rows could not be produced.
     #[error("could not read the rows")]
@@ -161,7 +161,7 @@ impl Error {
             Self::NotNull { .. } => "23502",
             Self::Check { .. } => "23514",
             // What lies below has SQLSTATEs of its own.
-            Self::Catalog(_) | Self::Shape { .. } => "XX000",
+            Self::Arrow(_) | Self::Rows(_) | Self::Catalog(_) | Self::Shape { .. } => "XX000",
             Self::WriterStopped => "57P01",
             Self::FileMissing { .. } => "58P01",
             Self::FileUnreachable { source, .. } if is_refusal(source) => "42501",
@@ -173,7 +173,6 @@ impl Error {
             Self::FileColumnMissing { .. } => "23502",
             Self::InFile { source, .. } => source.sqlstate(),
             Self::Interrupted => "57014",
-            Self::Arrow(_) | Self::Rows(_) => "XX000",
         }
     }
 

@@ -7,6 +7,8 @@
 //!
 //! Never: a plan or a statement; `sql` makes those. Never a look at the clock: times are given.
 
+#![cfg_attr(test, expect(clippy::unwrap_used, clippy::panic, reason = "tests may panic"))]
+
 pub mod decode;
 mod dialect;
 pub mod encode;

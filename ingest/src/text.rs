@@ -21,6 +21,8 @@ mod parse;
 mod tests;
 mod zone;
 
+use arrow::datatypes::Field;
+
 pub use error::ValueError;
 pub use format::Formatter;
 pub use parse::{Parser, Refused};
@@ -29,5 +31,16 @@ pub use zone::Zone;
 pub(crate) use format::quote_in_place;
 pub(crate) use parse::json;
 
-/// The field metadata key that names a Postgres type which Arrow lacks (`uuid`, `varchar(3)` ...).
-pub(crate) const TYPE_KEY: &str = "tarn.type";
+pub(crate) use catalog::TYPE_KEY;
+
+/// The element of a list column. Tables keep the Postgres type of the elements with the column, as
+/// `varchar(3)[]`.
+pub(crate) fn element_field(list: &Field, element: &Field) -> Field {
+    match list.metadata().get(TYPE_KEY) {
+        Some(text) => {
+            let text = text.strip_suffix("[]").unwrap_or(text).to_owned();
+            element.clone().with_metadata([(TYPE_KEY.to_owned(), text)].into())
+        }
+        None => element.clone(),
+    }
+}

@@ -15,8 +15,8 @@ const QUOTED: u32 = 1 << 31;
 /// In `end`: the text lies in the block's own buffer, not in the input.
 const REWRITTEN: u32 = 1 << 31;
 
-/// Inputs up to this length can be addressed.
-pub(super) const INPUT_BYTES_MAX: usize = (1 << 31) - 2;
+/// Up to this length, a buffer's places fit into a span.
+pub(super) const ADDRESSABLE_BYTES: usize = (1 << 31) - 2;
 
 impl Span {
     pub(super) const NULL: Self = Self { start: u32::MAX, end: 0 };

@@ -3,7 +3,7 @@
 //!
 //! Never: a table's types; a field is a text or NULL.
 
-use memchr::{memchr, memchr2};
+use memchr::memchr2;
 
 use super::block::{Block, Span};
 use super::line_end::{Boundary, LineEnd, Marker};
@@ -104,12 +104,24 @@ impl<const N: usize> Csv<'_, N> {
         self.line_end.boundary(self.bytes, at, true).map_err(|reason| self.malformed(at, reason))
     }
 
-    /// Goes to the line after this position, where reading may go on.
+    /// Goes to the record after this position, which is outside of quotes.
     #[cold]
     fn malformed(&mut self, at: usize, reason: ValueError) -> Malformed {
-        let rest = &self.bytes[at + 1..];
-        let length = memchr(self.line_end.last_byte(), rest).map_or(rest.len(), |end| end + 1);
-        self.at = at + 1 + length;
+        let Quoting { quote, escape } = self.quoting;
+        let mut inside = false;
+        let mut next = at;
+        while let Some(byte) = self.bytes.get(next) {
+            let following = self.bytes.get(next + 1);
+            next += 1;
+            if inside && *byte == escape && following.is_some_and(|f| [quote, escape].contains(f)) {
+                next += 1;
+            } else if *byte == quote {
+                inside = !inside;
+            } else if !inside && *byte == self.line_end.last_byte() {
+                break;
+            }
+        }
+        self.at = next;
         Malformed { reason, found: Found::Line { at } }
     }
 

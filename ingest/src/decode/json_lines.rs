@@ -8,12 +8,11 @@ use std::collections::HashMap;
 use arrow::datatypes::{DataType, Field, Fields};
 use memchr::memchr;
 
-use super::block::{Block, Span};
+use super::block::{ADDRESSABLE_BYTES, Block, Span};
 use super::options::UnknownFields;
 use super::records::{Found, Malformed, Record, Records};
-use crate::text::TYPE_KEY;
-use crate::text::ValueError;
 use crate::text::json::{Kind, Scanner, Value, unescape};
+use crate::text::{TYPE_KEY, ValueError, element_field};
 
 type Result<T> = std::result::Result<T, ValueError>;
 
@@ -39,11 +38,7 @@ struct Column<'a> {
 
 impl<'a> JsonLines<'a> {
     pub(super) fn new(text: &'a str, fields: &'a Fields, unknown: UnknownFields) -> Self {
-        let column = |field: &'a Field| {
-            let type_name = field.metadata().get(TYPE_KEY).map(String::as_str);
-            let json = matches!(type_name, Some("json" | "jsonb"));
-            Column { name: field.name(), field, json }
-        };
+        let column = |field: &'a Field| Column { name: field.name(), field, json: is_json(field) };
         let columns: Vec<_> = fields.iter().map(|field| column(field)).collect();
         let by_name = columns.iter().enumerate().map(|(index, column)| (column.name, index));
         let by_name = by_name.collect();
@@ -106,7 +101,11 @@ impl<'a> JsonLines<'a> {
         let nested = matches!(column.field.data_type(), DataType::List(_) | DataType::Struct(_));
         if nested && matches!(scanner.peek(), Some(b'[' | b'{')) {
             let start = block.rewritten.len();
-            literal(scanner, column.field.data_type(), self.unknown, &mut block.rewritten)?;
+            literal(scanner, column.field, self.unknown, &mut block.rewritten)?;
+            // Quotes within quotes make a text longer than it was.
+            if block.rewritten.len() > ADDRESSABLE_BYTES {
+                return Err(ValueError::row_length(ADDRESSABLE_BYTES));
+            }
             return Ok(Span::rewritten(start, block.rewritten.len()));
         }
         let json = column.json;
@@ -163,18 +162,19 @@ impl Records for JsonLines<'_> {
 /// `("1","a")` for an object. Says whether it was null, which is then not written.
 fn literal(
     scanner: &mut Scanner<'_>,
-    data_type: &DataType,
+    field: &Field,
     unknown: UnknownFields,
     out: &mut String,
 ) -> Result<bool> {
-    match (scanner.peek(), data_type) {
+    match (scanner.peek(), field.data_type()) {
         (Some(b'['), DataType::List(element)) => {
+            let element = element_field(field, element);
             out.push('{');
             let mut separator = "";
             scanner.elements(|scanner| {
                 out.push_str(std::mem::replace(&mut separator, ","));
                 let start = out.len();
-                if literal(scanner, element.data_type(), unknown, out)? {
+                if literal(scanner, &element, unknown, out)? {
                     out.push_str("NULL");
                 } else {
                     quote(out, start);
@@ -195,7 +195,7 @@ fn literal(
                         UnknownFields::Ignore => scanner.value().map(drop),
                     };
                 };
-                let null = literal(scanner, fields[index].data_type(), unknown, &mut text)?;
+                let null = literal(scanner, &fields[index], unknown, &mut text)?;
                 texts[index] = (!null).then_some(text);
                 Ok(())
             })?;
@@ -216,12 +216,22 @@ fn literal(
             let text = scanner.text(value);
             match value.kind {
                 Kind::Null => return Ok(true),
+                Kind::String { .. } if is_json(field) => {
+                    out.push('"');
+                    out.push_str(text);
+                    out.push('"');
+                }
                 Kind::String { escaped: true } => unescape(text, out)?,
                 _ => out.push_str(text),
             }
             Ok(false)
         }
     }
+}
+
+/// Whether a column's values are wanted as JSON, not as text.
+fn is_json(field: &Field) -> bool {
+    matches!(field.metadata().get(TYPE_KEY).map(String::as_str), Some("json" | "jsonb"))
 }
 
 #[cold]

@@ -2,7 +2,7 @@
 //!
 //! Never: an unescaped line end within a field.
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr_iter, memchr2};
 
 use super::block::{Block, Span};
 use super::line_end::{Boundary, LineEnd, Marker};
@@ -56,12 +56,16 @@ impl<'a, const N: usize> Plain<'a, N> {
         self.line_end.boundary(self.bytes, at, false).map_err(|reason| self.malformed(at, reason))
     }
 
-    /// Goes to the line after this position, where reading may go on.
+    /// Goes to the record after this position.
     #[cold]
     fn malformed(&mut self, at: usize, reason: ValueError) -> Malformed {
-        let rest = self.bytes.get(at + 1..).unwrap_or_default();
-        let length = memchr(self.line_end.last_byte(), rest).map_or(rest.len(), |end| end + 1);
-        self.at = (at + 1 + length).min(self.bytes.len());
+        let ends = memchr_iter(self.line_end.last_byte(), &self.bytes[at..]);
+        let mut ends = ends.map(|length| at + length);
+        let is_escaped = |end: &usize| {
+            let before = self.bytes[..*end].iter().rev();
+            before.take_while(|byte| **byte == b'\\').count() % 2 == 1
+        };
+        self.at = ends.find(|end| !is_escaped(end)).map_or(self.bytes.len(), |end| end + 1);
         Malformed { reason, found: Found::Line { at } }
     }
 

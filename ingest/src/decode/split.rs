@@ -7,7 +7,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use memchr::{memchr, memchr_iter, memrchr};
 
-use super::block::INPUT_BYTES_MAX;
 use super::chunk::{Chunk, Layout};
 use super::line_end::LineEnd;
 use super::options::Format;
@@ -15,6 +14,11 @@ use super::row_error::{Place, RowError};
 use crate::dialect::Quoting;
 use crate::error::Result;
 use crate::text::ValueError;
+
+/// Whatever the options say, no row and no chunk becomes so long that spans could not address it,
+/// even with every byte escaped.
+const ROW_BYTES_LIMIT: usize = 512 << 20;
+const CHUNK_BYTES_LIMIT: usize = 256 << 20;
 
 /// Cuts an input into chunks.
 #[derive(Debug)]
@@ -72,9 +76,13 @@ impl Splitter {
         &self.layout
     }
 
+    fn chunk_bytes(&self) -> usize {
+        self.layout.options().chunk_bytes.clamp(1, CHUNK_BYTES_LIMIT)
+    }
+
     /// Takes bytes; gives the chunks that are full.
     pub(super) fn push(&mut self, mut bytes: &[u8]) -> Result<Vec<Chunk>> {
-        let chunk_bytes = self.layout.options().chunk_bytes;
+        let chunk_bytes = self.chunk_bytes();
         let mut chunks = Vec::new();
         while !bytes.is_empty() {
             // Large inputs are taken in steps, so that no chunk becomes much longer than asked.
@@ -114,7 +122,7 @@ impl Splitter {
         let Some(boundary) = self.rule.last_boundary(&self.pending, end) else {
             return self.check_length().map(|()| None);
         };
-        let mut rest = Vec::with_capacity(self.layout.options().chunk_bytes);
+        let mut rest = Vec::with_capacity(self.chunk_bytes());
         rest.extend_from_slice(&self.pending[boundary..]);
         let mut whole = std::mem::replace(&mut self.pending, rest);
         whole.truncate(boundary);
@@ -134,7 +142,7 @@ impl Splitter {
 
     /// The pending bytes are part of one record, which may not be longer than the limit.
     fn check_length(&self) -> Result<()> {
-        let limit = self.layout.options().row_bytes_max.min(INPUT_BYTES_MAX);
+        let limit = self.layout.options().row_bytes_max.min(ROW_BYTES_LIMIT);
         if self.pending.len() <= limit {
             return Ok(());
         }

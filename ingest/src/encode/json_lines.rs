@@ -6,7 +6,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 
 use crate::error::Result;
-use crate::text::{Formatter, TYPE_KEY, Zone};
+use crate::text::{Formatter, TYPE_KEY, Zone, element_field};
 
 /// A writer of such rows.
 #[derive(Debug)]
@@ -86,13 +86,15 @@ impl Column {
             D::List(element) => {
                 let list = array.as_list::<i32>();
                 let offsets = list.value_offsets().iter().map(|offset| *offset as usize);
-                let elements = Self::new(element, list.values(), zone)?;
+                let element = element_field(field, element);
+                let elements = Self::new(&element, list.values(), zone)?;
                 Shape::List(offsets.collect(), Box::new(elements))
             }
             D::LargeList(element) => {
                 let list = array.as_list::<i64>();
                 let offsets = list.value_offsets().iter().map(|offset| *offset as usize);
-                let elements = Self::new(element, list.values(), zone)?;
+                let element = element_field(field, element);
+                let elements = Self::new(&element, list.values(), zone)?;
                 Shape::List(offsets.collect(), Box::new(elements))
             }
             D::Struct(fields) => {

@@ -5,15 +5,17 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
 use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::parquet_file::{self, ParquetOptions};
 use super::{Compression, File};
-use crate::decode::{self, Decoded, Decoder, decode_stream};
+use crate::decode::{self, Decoded, Decoder, OnError, decode_stream};
 use crate::error::{Error, Result};
 use crate::origin::Origin;
 
@@ -73,6 +75,36 @@ pub fn read(
     };
     let schema = Arc::clone(schema);
     Ok(rows.map(move |decoded| tagged(&origin, &schema, decoded?)).boxed())
+}
+
+/// The rows of several files, one file after the other, as one stream for a table's writer. With an
+/// origin, each row is tagged with the URL of its own file. The first bad row is an error.
+pub fn read_all(
+    files: Vec<File>,
+    schema: &SchemaRef,
+    options: &ReadOptions,
+) -> Result<SendableRecordBatchStream> {
+    if let FileFormat::Decoded(decode) = &options.format
+        && decode.on_error != OnError::Stop
+    {
+        let message = "rejected rows of several files cannot be collected".to_owned();
+        return Err(Error::Option { sqlstate: "0A000", message });
+    }
+    let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    let out = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
+    let (schema, options) = (Arc::clone(schema), options.clone());
+    let decoded = stream::iter(files)
+        .map(move |file| {
+            let origin = options.origin.clone();
+            let origin = origin.map(|origin| Origin { source: Some(file.url.clone()), ..origin });
+            read(&file, &schema, ReadOptions { origin, ..options.clone() })
+        })
+        .try_flatten();
+    let batches = decoded
+        .map_ok(|decoded| stream::iter(decoded.batches.into_iter().map(Ok::<_, Error>)))
+        .try_flatten()
+        .map_err(DataFusionError::from);
+    Ok(Box::pin(RecordBatchStreamAdapter::new(out, batches)))
 }
 
 fn tagged(origin: &Origin, schema: &SchemaRef, decoded: Decoded) -> Result<Decoded> {

@@ -197,7 +197,7 @@ impl ValueError {
     }
 
     /// The bytes start with one that is no text; the message lists as many as the first of them
-    /// says that there should be.
+    /// says that there should be, on its line.
     #[cold]
     pub(crate) fn invalid_utf8(bytes: &[u8]) -> Self {
         let length = match bytes.first() {
@@ -206,8 +206,8 @@ impl ValueError {
             Some(0xf0..0xf8) => 4,
             _ => 1,
         };
-        let bytes = &bytes[..length.min(bytes.len())];
-        let listed: Vec<String> = bytes.iter().map(|byte| format!("0x{byte:02x}")).collect();
+        let on_line = bytes.iter().take(length).take_while(|byte| !matches!(byte, b'\n' | b'\r'));
+        let listed: Vec<String> = on_line.map(|byte| format!("0x{byte:02x}")).collect();
         let listed = listed.join(" ");
         Self::new("22021", format!("invalid byte sequence for encoding \"UTF8\": {listed}"))
     }

@@ -23,9 +23,9 @@ use arrow::datatypes::{
     IntervalUnit, TimeUnit, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 
-use super::{TYPE_KEY, ValueError, Zone};
+use super::{TYPE_KEY, ValueError, Zone, element_field};
 use crate::error::{Error, Result};
-use datetime::{Dates, Times, Timestamps};
+use datetime::{Dates, Precision, Times, Timestamps};
 use decimal::Decimal;
 use interval::Intervals;
 use nested::{Lists, Records};
@@ -121,12 +121,16 @@ fn column(field: &Field, zone: &Zone) -> Result<Box<dyn Column>> {
             Box::new(Primitives::new(Decimal::new(*precision, *scale), data_type))
         }
         D::Date32 => Box::new(Primitives::new(Dates, data_type)),
-        D::Time64(TimeUnit::Microsecond) => Box::new(Primitives::new(Times, data_type)),
+        D::Time64(TimeUnit::Microsecond) => {
+            Box::new(Primitives::new(Times(Precision::of(field)), data_type))
+        }
         D::Timestamp(TimeUnit::Microsecond, None) => {
-            Box::new(Primitives::new(Timestamps::without_zone(), data_type))
+            let unit = Precision::of(field);
+            Box::new(Primitives::new(Timestamps::without_zone(unit), data_type))
         }
         D::Timestamp(TimeUnit::Microsecond, Some(_)) => {
-            Box::new(Primitives::new(Timestamps::in_zone(*zone), data_type))
+            let unit = Precision::of(field);
+            Box::new(Primitives::new(Timestamps::in_zone(*zone, unit), data_type))
         }
         D::Timestamp(_, named) => {
             let micros = D::Timestamp(TimeUnit::Microsecond, named.clone());
@@ -137,7 +141,10 @@ fn column(field: &Field, zone: &Zone) -> Result<Box<dyn Column>> {
         D::LargeUtf8 | D::Utf8View => converted(field, D::Utf8, zone)?,
         D::Binary => Box::new(Strings::new(Rule::Bytea)),
         D::LargeBinary | D::BinaryView => converted(field, D::Binary, zone)?,
-        D::List(element) => Box::new(Lists::new(element, zone)?),
+        D::List(element) => {
+            let elements = column(&element_field(field, element), zone)?;
+            Box::new(Lists::new(element, elements))
+        }
         D::Struct(fields) => Box::new(Records::new(fields, zone)?),
         other => return Err(Error::UnsupportedType(other.clone())),
     })

@@ -13,8 +13,12 @@ mod shapes;
 /// The field of a column that has a Postgres type.
 fn field(type_name: &str) -> Field {
     if let Some(element) = type_name.strip_suffix("[]") {
-        let element = field(element).with_name("item");
-        return Field::new("c", DataType::List(Arc::new(element)), true);
+        // The type of the elements is kept with the list.
+        let element = field(element);
+        let item = Field::new("item", element.data_type().clone(), true);
+        let metadata = element.metadata().iter();
+        let metadata = metadata.map(|(key, text)| (key.clone(), format!("{text}[]"))).collect();
+        return Field::new("c", DataType::List(Arc::new(item)), true).with_metadata(metadata);
     }
     let modifiers = |prefix: &str| {
         let inside = type_name.strip_prefix(prefix)?.strip_suffix(')')?;
@@ -36,6 +40,12 @@ fn field(type_name: &str) -> Field {
         "interval" => DataType::Interval(IntervalUnit::MonthDayNano),
         "bytea" => DataType::Binary,
         "text" => DataType::Utf8,
+        other if other.starts_with("timestamp(") => {
+            let zone = other.ends_with("with time zone").then(|| "UTC".into());
+            let metadata = [(TYPE_KEY.to_owned(), other.to_owned())].into();
+            let data_type = DataType::Timestamp(TimeUnit::Microsecond, zone);
+            return Field::new("c", data_type, true).with_metadata(metadata);
+        }
         other => match modifiers("numeric(") {
             Some((precision, scale)) => DataType::Decimal128(precision, scale),
             None => {

@@ -132,6 +132,13 @@ INSERT INTO cases (type, input) SELECT 'boolean[]', unnest(ARRAY['{t,f,NULL}','{
 INSERT INTO cases (type, input) SELECT 'timestamp[]', unnest(ARRAY['{"2013-01-31 05:06:07",NULL}','{2013-01-31}']);
 INSERT INTO cases (type, input) SELECT 'numeric(12,2)[]', unnest(ARRAY['{1.5,2.005}','{1e20}']);
 
+INSERT INTO cases (type, input) SELECT 'uuid[]', unnest(ARRAY['{A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11,NULL}','{x}']);
+INSERT INTO cases (type, input) SELECT type, input FROM unnest(ARRAY['timestamp(0) without time zone','timestamp(3) without time zone','timestamp(3) with time zone']) AS type,
+  unnest(ARRAY['2013-01-31 05:06:07','2013-01-31 05:06:07.1234','2013-01-31 05:06:07.1235','2013-01-31 05:06:07.9995','2013-01-31 23:59:59.9999',
+  '1999-12-31 23:59:59.5','1999-12-31 23:59:59.0005','1950-01-01 00:00:00.0005','1950-01-01 00:00:00.5','2013-02-30']) AS input;
+INSERT INTO cases (type, input) SELECT type, input FROM unnest(ARRAY['time(0) without time zone','time(2) without time zone']) AS type,
+  unnest(ARRAY['04:05:06','04:05:06.5','04:05:06.125','23:59:59.999','x']) AS input;
+
 CREATE DOMAIN pg_temp.v3 AS varchar(3);
 CREATE FUNCTION pg_temp.typed(type text, input text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE shown text; state text := '00000'; detail text; hint text;

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{decode, rows, text_columns, typed};
 use crate::decode::{Format, Options, UnknownFields};
 use crate::error::Error;
+use crate::text::TYPE_KEY;
 
 fn options(unknown: UnknownFields) -> Options {
     Options::new(Format::JsonLines(unknown))
@@ -27,6 +28,8 @@ fn schema() -> SchemaRef {
         Field::new("s", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
         Field::new("l", DataType::List(item(DataType::Utf8)), true),
         Field::new("p", DataType::Struct(pair.into()), true),
+        Field::new("ja", DataType::List(item(DataType::Utf8)), true)
+            .with_metadata([(TYPE_KEY.to_owned(), "jsonb[]".to_owned())].into()),
     ]))
 }
 
@@ -69,6 +72,7 @@ fn values_reach_columns_as_json_populate_record_takes_them() {
         (r#"{"l":"{a,b}"}"#, vec!["l={a,b}"]),
         (r#"{"p":{"y":"a,b","x":1}}"#, vec![r#"p=(1,"a,b")"#]),
         (r#"{"p":{}}"#, vec!["p=(,)"]),
+        (r#"{"ja":["a",{"b":1, "a":2}]}"#, vec![r#"ja={"\"a\"","{\"a\": 2, \"b\": 1}"}"#]),
         (r#"{"i":1,"i":2}"#, vec!["i=2"]),
         (r#"{"\u0069":3}"#, vec!["i=3"]),
     ] {

@@ -6,13 +6,15 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::csv::ReaderBuilder;
 use arrow::datatypes::{DataType, Field, Schema};
+use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
 use super::{decode, rows, text_columns};
-use crate::decode::{Format, Header, Options};
+use crate::decode::{Decoder, Format, Header, OnError, Options, UnknownFields};
 use crate::dialect::{Dialect, DialectOptions};
+use crate::error::Error;
 
 fn csv() -> Options {
     Options::new(Format::Delimited(Dialect::csv(DialectOptions::default()).unwrap()))
@@ -78,6 +80,66 @@ fn text_field() -> impl Strategy<Value = (String, Option<String>)> {
         (escaped.concat(), Some(plain.concat()))
     });
     prop_oneof![4 => value, 1 => Just(("\\N".to_owned(), None))]
+}
+
+/// Bytes of any kind, among them many that formats care about.
+fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        3 => "[a-c0-9,;\t\"'\\\\{}:\\[\\]. \n\r]",
+        1 => Just("\r\n".to_owned()),
+        1 => Just("\\.\n".to_owned()),
+        1 => Just("{\"a\":1,\"b\":[\"x\"]}\n".to_owned()),
+        1 => "é|日".prop_map(|text| text),
+    ];
+    let piece = prop_oneof![
+        9 => piece.prop_map(String::into_bytes),
+        1 => any::<u8>().prop_map(|byte| vec![byte]),
+    ];
+    vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+fn formats() -> Vec<Options> {
+    let csv = |given| Options::new(Format::Delimited(Dialect::csv(given).unwrap()));
+    let default = DialectOptions::default();
+    let text = Dialect::text(default).unwrap();
+    vec![
+        csv(default),
+        csv(DialectOptions { escape: Some("\\"), ..default }),
+        Options::new(Format::Delimited(text)),
+        Options::new(Format::JsonLines(UnknownFields::Refuse)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_break_it_and_no_cut_matters(
+        input in any_bytes(),
+        chunk_bytes in 1_usize..30,
+        piece in 1_usize..30,
+        collect in any::<bool>(),
+    ) {
+        let item = Field::new_list_field(DataType::Utf8, true);
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("a", DataType::Int32, true),
+            Field::new("b", DataType::List(Arc::new(item)), true),
+        ]));
+        let on_error = if collect { OnError::Collect } else { OnError::Stop };
+        for options in formats() {
+            let whole = Options { on_error, ..options };
+            let cut = Options { chunk_bytes, ..whole.clone() };
+            let answer = |options: &Options, piece| {
+                let mut decoder = Decoder::new(&schema, options.clone()).unwrap();
+                let mut batches = Vec::new();
+                for piece in input.chunks(piece) {
+                    batches.extend(decoder.feed(&Bytes::copy_from_slice(piece))?);
+                }
+                batches.extend(decoder.finish()?);
+                Ok::<_, Error>((rows(&batches), decoder.take_rejected(), decoder.rows()))
+            };
+            let (whole, cut) = (answer(&whole, input.len().max(1)), answer(&cut, piece));
+            prop_assert_eq!(format!("{whole:?}"), format!("{cut:?}"));
+        }
+    }
 }
 
 proptest! {

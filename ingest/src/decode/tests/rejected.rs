@@ -184,8 +184,11 @@ fn lines() -> impl Strategy<Value = Vec<String>> {
     proptest::collection::vec(even, 0..40)
 }
 
+/// Number, bytes and reason.
+type BadRow = (u64, String, String);
+
 /// What decoding each line alone gives: the row, or the error.
-fn one_by_one(lines: &[String]) -> (Vec<Vec<Option<String>>>, Vec<(u64, String, String)>) {
+fn one_by_one(lines: &[String]) -> (Vec<Vec<Option<String>>>, Vec<BadRow>) {
     let mut good = Vec::new();
     let mut bad = Vec::new();
     for (index, line) in lines.iter().enumerate() {
@@ -201,7 +204,7 @@ fn one_by_one(lines: &[String]) -> (Vec<Vec<Option<String>>>, Vec<(u64, String, 
     (good, bad)
 }
 
-fn bad_rows(decoded: &[Decoded]) -> Vec<(u64, String, String)> {
+fn bad_rows(decoded: &[Decoded]) -> Vec<BadRow> {
     let rejected = decoded.iter().flat_map(|decoded| &decoded.rejected);
     rejected
         .map(|rejected| {
@@ -233,7 +236,7 @@ proptest! {
         let batches: Vec<_> = decoded.iter().flat_map(|part| part.batches.clone()).collect();
         prop_assert!(batches.iter().all(|batch| (1..=3).contains(&batch.num_rows())));
         prop_assert_eq!(rows(&batches), good);
-        prop_assert_eq!(bad_rows(&decoded), bad.clone());
+        prop_assert_eq!(&bad_rows(&decoded), &bad);
         prop_assert_eq!(before, lines.len() as u64);
 
         // The numbers of the rows that were kept are those that are not among the bad ones.

@@ -1,15 +1,16 @@
 //! csv and JSON files, compressed or not.
 
 use super::{
-    AsArray, Bytes, Compression, DataType, Error, FileFormat, Int64Type, ObjectStoreExt,
-    ReadOptions, SchemaRef, StreamExt, TryStreamExt, batches, csv, decode, file, options, read,
-    schema, shown, store_with,
+    AsArray, BASE, Bytes, Compression, DataType, Error, FileFormat, Int64Type, ObjectStoreExt,
+    Path, ReadOptions, SchemaRef, StreamExt, TryStreamExt, batches, csv, decode, file, list,
+    options, read, schema, shown, store_with,
 };
 
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use futures::stream;
 
 use crate::decode::{OnError, UnknownFields};
+use crate::files::read_all;
 use crate::origin::Origin;
 
 async fn compressed(bytes: &[u8], codec: FileCompressionType) -> Vec<u8> {
@@ -142,6 +143,40 @@ async fn rows_are_tagged_with_where_they_came_from() {
     assert_eq!(shown(&batches), ["1|memory://lake/a.jsonl|1|b7", "3|memory://lake/a.jsonl|3|b7"]);
     assert_eq!(decoded[0].rejected[0].row, 2);
     assert_eq!(decoded[0].rejected[0].error.line(), 3);
+}
+
+#[tokio::test]
+async fn several_files_are_one_stream() {
+    let store =
+        store_with(&[("in/1.csv", b"1\n2\n"), ("in/2.csv", b"3\n"), ("in/3.csv", b"x\n")]).await;
+    let table = schema(&[
+        ("id", DataType::Int64),
+        ("_source", DataType::Utf8),
+        ("_source_row", DataType::Int64),
+    ]);
+    let origin = Origin { ingested_at_micros: 0, batch_id: String::new(), source: None };
+    let options = ReadOptions { origin: Some(origin), ..options(FileFormat::Decoded(csv())) };
+    let all = |pattern: &'static str| {
+        let (store, table, options) = (&store, &table, &options);
+        async move {
+            let files = list(store, &Path::parse(pattern).unwrap(), BASE).await.unwrap();
+            let rows = read_all(files, table, options).unwrap();
+            rows.try_collect::<Vec<_>>().await
+        }
+    };
+    let good = all("in/[12].csv").await.unwrap();
+    let expected =
+        ["1|memory://lake/in/1.csv|1", "2|memory://lake/in/1.csv|2", "3|memory://lake/in/2.csv|1"];
+    assert_eq!(shown(&good), expected);
+    let error = all("in/*.csv").await.unwrap_err();
+    assert_eq!(
+        error.find_root().to_string(),
+        "External error: invalid input syntax for type bigint: \"x\""
+    );
+
+    let collecting = decode::Options { on_error: OnError::Collect, ..csv() };
+    let options = super::options(FileFormat::Decoded(collecting));
+    assert_eq!(read_all(Vec::new(), &table, &options).err().unwrap().sqlstate(), "0A000");
 }
 
 #[tokio::test]

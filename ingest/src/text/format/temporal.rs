@@ -94,11 +94,11 @@ fn offset(seconds: i32, out: &mut Vec<u8>) {
     out.push(if seconds < 0 { b'-' } else { b'+' });
     let seconds = seconds.unsigned_abs();
     out.extend_from_slice(&pair(seconds / 3_600));
-    if seconds % 3_600 != 0 {
+    if !seconds.is_multiple_of(3_600) {
         out.push(b':');
         out.extend_from_slice(&pair(seconds / 60 % 60));
     }
-    if seconds % 60 != 0 {
+    if !seconds.is_multiple_of(60) {
         out.push(b':');
         out.extend_from_slice(&pair(seconds % 60));
     }

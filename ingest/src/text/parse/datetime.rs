@@ -5,6 +5,7 @@
 //! tables cannot hold.
 
 mod iso;
+mod precision;
 mod rules;
 mod tokens;
 
@@ -16,6 +17,7 @@ use super::primitive::Parse;
 use crate::text::calendar::{MICROS_PER_DAY, MICROS_PER_SECOND, SECONDS_PER_DAY, days_from_civil};
 use crate::text::{ValueError, Zone, format};
 
+pub(super) use precision::Precision;
 pub(super) use rules::clock;
 pub(super) use tokens::{Token, split};
 
@@ -93,15 +95,16 @@ fn date_by_rules(text: &str) -> Result<i32, ValueError> {
 #[derive(Debug)]
 pub(super) struct Timestamps {
     zone: Option<Zone>,
+    precision: Precision,
 }
 
 impl Timestamps {
-    pub(super) fn without_zone() -> Self {
-        Self { zone: None }
+    pub(super) fn without_zone(precision: Precision) -> Self {
+        Self { zone: None, precision }
     }
 
-    pub(super) fn in_zone(zone: Zone) -> Self {
-        Self { zone: Some(zone) }
+    pub(super) fn in_zone(zone: Zone, precision: Precision) -> Self {
+        Self { zone: Some(zone), precision }
     }
 
     fn type_name(&self) -> &'static str {
@@ -112,11 +115,12 @@ impl Timestamps {
     fn micros(&self, moment: &Moment) -> Option<i64> {
         let local = moment.days.checked_mul(MICROS_PER_DAY)?.checked_add(moment.micros_of_day)?;
         let Some(session_zone) = &self.zone else {
-            return Some(local);
+            return Some(self.precision.timestamp(local));
         };
         let zone = moment.zone.as_ref().unwrap_or(session_zone);
         let offset = zone.offset_at_local(local.div_euclid(MICROS_PER_SECOND));
-        local.checked_sub(i64::from(offset) * MICROS_PER_SECOND)
+        let instant = local.checked_sub(i64::from(offset) * MICROS_PER_SECOND)?;
+        Some(self.precision.timestamp(instant))
     }
 
     #[cold]
@@ -144,7 +148,7 @@ impl Parse for Timestamps {
 
 /// A column of times of day.
 #[derive(Debug)]
-pub(super) struct Times;
+pub(super) struct Times(pub(super) Precision);
 
 impl Parse for Times {
     type Arrow = Time64MicrosecondType;
@@ -153,13 +157,15 @@ impl Parse for Times {
         &self,
         text: &str,
     ) -> Result<<Time64MicrosecondType as ArrowPrimitiveType>::Native, ValueError> {
-        rules::time_of_day(text).map_err(|fault| fault.of("time", text))
+        rules::time_of_day(text)
+            .map(|micros| self.0.time(micros))
+            .map_err(|fault| fault.of("time", text))
     }
 }
 
 /// Appends the form in which PostgreSQL shows a time of day.
-pub(super) fn time(text: &str, out: &mut Vec<u8>) -> Result<(), ValueError> {
-    let micros = Times.parse(text)?;
+pub(super) fn time(text: &str, precision: Precision, out: &mut Vec<u8>) -> Result<(), ValueError> {
+    let micros = Times(precision).parse(text)?;
     format::time(micros, out);
     Ok(())
 }

@@ -151,7 +151,7 @@ fn spoken(text: &str) -> Result<Sum> {
             }
             Token::Signed(text) | Token::Number(text) | Token::Date(text) => {
                 let last = index + 1 == tokens.len();
-                let of = unit.take().or(last.then_some(Unit::SECOND));
+                let of = unit.take().or(if last { Some(Unit::SECOND) } else { None });
                 let of = add_number(&mut sum, text, of)?;
                 // No unit may come twice.
                 if used.contains(&of) {

@@ -21,13 +21,13 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    pub(super) fn new(element: &FieldRef, zone: &Zone) -> Result<Self> {
-        Ok(Self {
+    pub(super) fn new(element: &FieldRef, elements: Box<dyn Column>) -> Self {
+        Self {
             element: Arc::clone(element),
-            elements: column(element, zone)?,
+            elements,
             offsets: vec![0],
             nulls: NullBufferBuilder::new(0),
-        })
+        }
     }
 
     fn append(&mut self, text: &str) -> std::result::Result<(), ValueError> {

@@ -125,12 +125,8 @@ fn boolean(text: &str) -> Option<bool> {
     let text = super::number::trim(text).to_ascii_lowercase();
     let begins = |word: &str| !text.is_empty() && word.starts_with(&text);
     if text == "1" || text == "on" || begins("true") || begins("yes") {
-        Some(true)
-    } else if text == "0" || text == "of" || begins("off") && text.len() > 1 {
-        Some(false)
-    } else if begins("false") || begins("no") {
-        Some(false)
-    } else {
-        None
+        return Some(true);
     }
+    let is_off = text.len() > 1 && begins("off");
+    (text == "0" || is_off || begins("false") || begins("no")).then_some(false)
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BinaryArray, NullBufferBuilder, StringArray};
 use arrow::buffer::OffsetBuffer;
 
-use super::{Column, Refused, bytea, datetime, json, uuid};
+use super::datetime::{self, Precision};
+use super::{Column, Refused, bytea, json, uuid};
 use crate::error::{Error, Result};
 use crate::text::ValueError;
 
@@ -23,7 +24,7 @@ pub(super) enum Rule {
     Uuid,
     Json,
     Jsonb,
-    Time,
+    Time(Precision),
     /// To bytes.
     Bytea,
 }
@@ -35,14 +36,13 @@ impl Rule {
     /// The rule that the field metadata `tarn.type` names; `None` for a name that is not known.
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name {
-            "text" | "regclass" | "regtype" | "regproc" | "regnamespace" => Self::Text,
-            "varchar" => Self::Text,
+            "text" | "varchar" | "bpchar" | "unknown" | "\"char\"" => Self::Text,
             "char" => Self::Char(1),
             "name" => Self::Name,
             "uuid" => Self::Uuid,
             "json" => Self::Json,
             "jsonb" => Self::Jsonb,
-            "time" => Self::Time,
+            _ if name == "time" || name.starts_with("time(") => Self::Time(Precision::named(name)?),
             _ => {
                 let (base, length) = name.strip_suffix(')')?.split_once('(')?;
                 let length = length.parse().ok()?;
@@ -82,7 +82,7 @@ impl Rule {
                 out.extend_from_slice(text.as_bytes());
             }
             Self::Jsonb => json::normalize(text, out)?,
-            Self::Time => datetime::time(text, out)?,
+            Self::Time(precision) => datetime::time(text, *precision, out)?,
             Self::Bytea => bytea::append(text, out)?,
         }
         Ok(())

@@ -10,9 +10,9 @@ use arrow::array::{
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{Field, IntervalMonthDayNano};
 use proptest::collection::vec;
-use proptest::prelude::{Strategy, any, prop_oneof, proptest};
+use proptest::prelude::{Strategy, any, prop_assert_eq, prop_oneof, proptest};
 
-use super::{Formatter, Parser, Zone};
+use super::{Formatter, Parser, Zone, field, shown};
 
 /// Shows each value and reads it into a new array.
 fn round_trip(array: &dyn Array, zone: &Zone) -> ArrayRef {
@@ -59,7 +59,57 @@ fn texts() -> impl Strategy<Value = String> {
     prop_oneof!["[a-c,\"\\\\{}() \n\t]{0,6}", "[nN][uU][lL]{2}", ".{0,8}"]
 }
 
+/// Texts that look like values of one type or another.
+fn any_texts() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        "[0-9]{1,6}",
+        "[-+:./,TZ eE\\\\x{}()\"]",
+        "jan|Feb|pm|bc|day|mon|year|ago|utc|pst|Europe/Paris|P|null|t|inf",
+        "[a-z]{1,3}",
+        "é",
+    ];
+    vec(piece, 0..9).prop_map(|pieces| pieces.concat())
+}
+
+const TYPES: [&str; 22] = [
+    "boolean",
+    "smallint",
+    "bigint",
+    "real",
+    "double precision",
+    "numeric(12,2)",
+    "numeric(38,38)",
+    "date",
+    "timestamp",
+    "timestamp with time zone",
+    "timestamp(2) without time zone",
+    "time",
+    "interval",
+    "bytea",
+    "text",
+    "varchar(3)",
+    "char(3)",
+    "uuid",
+    "json",
+    "jsonb",
+    "date[]",
+    "text[]",
+];
+
 proptest! {
+    #[test]
+    fn no_text_breaks_a_parser(text in any_texts()) {
+        let zone = Zone::named("America/New_York").unwrap();
+        for type_name in TYPES {
+            let field = field(type_name);
+            // What is read is shown in a form that is read as the same.
+            if let Ok(shown_once) = shown(&field, &zone, &text) {
+                let again = shown(&field, &zone, &shown_once);
+                prop_assert_eq!(again, Ok(shown_once), "{}", type_name);
+            }
+        }
+    }
+
     #[test]
     fn booleans(values in values(any::<bool>())) {
         assert_survives(&BooleanArray::from(values));

@@ -16,8 +16,8 @@ enum Node<'a> {
     Plain(&'a str),
     Number(&'a str),
     Text(String),
-    Array(Vec<Node<'a>>),
-    Object(Vec<(String, Node<'a>)>),
+    Array(Vec<Self>),
+    Object(Vec<(String, Self)>),
 }
 
 /// Appends the normal form of a text, after checking that it is JSON.
