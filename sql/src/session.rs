@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, SchemaRef};
 use catalog::{Entry, LakeTable, Snapshot};
 use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::execution::SendableRecordBatchStream;
@@ -104,6 +104,13 @@ impl Prepared {
         self.statement.stands_alone()
     }
 
+    /// The command tag after this many rows were given, for a statement that yields rows. Known
+    /// without running it.
+    #[must_use]
+    pub fn tag(&self, rows: u64) -> String {
+        self.statement.tag(rows)
+    }
+
     /// The statement as it was written.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -192,18 +199,17 @@ impl Session {
     }
 
     /// Resolves and plans a statement as far as its parameters and columns need it. No effect.
+    ///
+    /// The caller says what it knows of the parameters, `$1` first; types that Arrow lacks are in
+    /// the fields' metadata. The rest is derived from the statement.
     pub async fn prepare(
         &self,
         statement: Statement,
-        parameter_types: &[Option<DataType>],
+        parameters: &[Option<FieldRef>],
     ) -> Result<Arc<Prepared>> {
-        let given: Vec<Option<FieldRef>> = parameter_types
-            .iter()
-            .map(|t| t.as_ref().map(|t| Arc::new(Field::new("", t.clone(), true))))
-            .collect();
         let described = async {
             self.refuse_after_failure(&statement)?;
-            statement::describe(self, &statement, &given).await
+            statement::describe(self, &statement, parameters).await
         };
         let (parameters, columns) = described.await.inspect_err(|_| self.fail())?;
         Ok(Arc::new(Prepared { statement, parameters, columns }))

@@ -30,6 +30,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial_alone("heavy::a_client_that_leaves_stops_its_plan", leaving_stops_the_plan),
         trial_alone("heavy::others_are_answered_meanwhile", others_are_answered_meanwhile),
         trial_alone("heavy::a_stopped_cursor_says_so", a_stopped_cursor_says_so),
+        trial_alone(
+            "heavy::more_memory_than_allowed_is_an_error",
+            more_memory_than_allowed_is_an_error,
+        ),
     ]
 }
 
@@ -205,4 +209,28 @@ fn falls_idle(server: &TestServer) -> Result<(), Duration> {
         }
     }
     Err(used)
+}
+
+async fn more_memory_than_allowed_is_an_error() {
+    let server = TestServer::start_with(&["--memory-limit-mib", "64"]);
+    let database = PgDatabase::connect(server.pg()).await.unwrap();
+    let client = database.client();
+    client.batch_execute("SET statement_timeout = '60s'").await.unwrap();
+    let many = "generate_series(1, 30000000)";
+    for sql in [
+        format!("SELECT count(*) FROM {many} AS a(x) JOIN {many} AS b(y) ON x = y"),
+        format!("SELECT array_agg(x) FROM {many} AS a(x)"),
+        format!("SELECT string_agg(CAST(x AS text), ',') FROM {many} AS a(x)"),
+        format!("SELECT x FROM {many} AS a(x) WHERE x NOT IN (SELECT y FROM {many} AS b(y))"),
+    ] {
+        let error = client.batch_execute(&sql).await.expect_err(&sql);
+        assert_eq!(error.code(), Some(&SqlState::OUT_OF_MEMORY), "{sql}: {error:?}");
+        client.batch_execute("SELECT 1").await.unwrap();
+    }
+    // What can use the disk does.
+    let sql = format!(
+        "SELECT x % 10000000 AS k, count(*) FROM {many} AS a(x) GROUP BY k ORDER BY k DESC LIMIT 1"
+    );
+    let row = client.query_one(&sql, &[]).await.unwrap();
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (9_999_999, 3));
 }

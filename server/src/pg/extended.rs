@@ -11,9 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::connection::Connection;
 use super::copy::{copy_in, copy_out};
 use super::message::{Bind, Format, Message, Parse, Target};
-use super::parameter::{Parameter, declared_data_type};
+use super::parameter::{Parameter, declared_field};
 use super::reply::Column;
-use super::rows::{Rows, columns, tag, zone_of};
+use super::rows::{Rows, columns, zone_of};
 use super::wire::{IfGone, Trouble};
 
 /// Statements and portals that one session may keep under names.
@@ -102,7 +102,7 @@ where
             Some(statement) => {
                 let types = parameter_types
                     .iter()
-                    .map(|oid| declared_data_type(*oid))
+                    .map(|oid| declared_field(*oid))
                     .collect::<sql::Result<Vec<_>>>()?;
                 let preparing = Box::pin(self.session.prepare(statement, &types));
                 Some(self.wire.attend(IfGone::Stop, preparing).await??)
@@ -234,7 +234,7 @@ where
                 self.refuse_after_failure()?;
                 self.fetch(name, prepared, rows, rows_max).await?
             }
-            State::Finished if prepared.returns_rows() => Some(tag(prepared.text(), 0)),
+            State::Finished if prepared.returns_rows() => Some(prepared.tag(0)),
             State::Finished => {
                 let message = format!("portal \"{name}\" cannot be run");
                 return Err(Trouble::statement("55000", message));
@@ -289,7 +289,7 @@ where
         let sent = rows.send(&mut self.wire, rows_max).await?;
         self.metrics.rows_sent.add(sent.rows);
         if sent.ended {
-            return Ok(Some(tag(prepared.text(), sent.rows)));
+            return Ok(Some(prepared.tag(sent.rows)));
         }
         if let Some(portal) = self.portals.get_mut(portal) {
             portal.state = State::Rows(rows);

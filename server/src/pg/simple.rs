@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::Connection;
 use super::copy::{copy_in, copy_out};
-use super::rows::{Rows, columns, tag, zone_of};
+use super::rows::{Rows, columns, zone_of};
 use super::wire::{IfGone, Trouble};
 
 /// The statement and the portal without a name, which a simple query takes the place of.
@@ -57,7 +57,7 @@ where
                 let mut rows = Rows::new(stream, columns, zone_of(&self.session));
                 let sent = rows.send(&mut self.wire, None).await?;
                 self.metrics.rows_sent.add(sent.rows);
-                tag(prepared.text(), sent.rows)
+                prepared.tag(sent.rows)
             }
             Output::Done { tag, .. } => tag,
             Output::CopyIn(copy) => copy_in(&mut self.wire, copy).await?,
