@@ -60,7 +60,7 @@ where
                 prepared.tag(sent.rows)
             }
             Output::Done { tag, .. } => tag,
-            Output::CopyIn(copy) => copy_in(&mut self.wire, copy).await?,
+            Output::CopyIn(copy) => copy_in(&mut self.wire, copy, zone_of(&self.session)).await?,
             Output::CopyOut(copy) => copy_out(&mut self.wire, copy).await?,
         })
     }
