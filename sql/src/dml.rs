@@ -148,7 +148,8 @@ pub(crate) fn compile_checks(
         .collect()
 }
 
-fn validation(session: &Session, pinned: &Pinned) -> Result<Arc<Validation>> {
+/// What a table asks of its rows.
+pub(crate) fn validation(session: &Session, pinned: &Pinned) -> Result<Arc<Validation>> {
     let snapshot = &pinned.snapshot;
     let checks = compile_checks(session, &snapshot.schema, &snapshot.constraints)?;
     Ok(Arc::new(Validation { table: pinned.name.name.clone(), checks }))
@@ -202,6 +203,7 @@ impl AppendJob {
             base: pinned.snapshot,
             adds: written.adds,
             removes: Vec::new(),
+            loaded: Vec::new(),
         };
         crate::session::stage(&state, pinned.id, staged)?;
         Ok(written.rows)
@@ -349,6 +351,7 @@ async fn rewrite_once(
             base: Arc::clone(&pinned.snapshot),
             adds,
             removes,
+            loaded: Vec::new(),
         };
         session.stage(pinned.id, staged)?;
         return Ok(matched);

@@ -103,6 +103,10 @@ pub mod state {
     pub const QUERY_CANCELED: &str = "57014";
     /// The store could not be read or written.
     pub const IO_ERROR: &str = "58030";
+    /// The object is not in the state that the statement needs.
+    pub const OBJECT_NOT_IN_PREREQUISITE_STATE: &str = "55000";
+    /// A file that is there already.
+    pub const DUPLICATE_FILE: &str = "58P02";
     /// A file that does not exist.
     pub const UNDEFINED_FILE: &str = "58P01";
     /// Stored data that cannot be read.

@@ -17,11 +17,11 @@ use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use parking_lot::Mutex;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep, timeout_at};
 
 use crate::error::{Error, Result, state};
 use crate::session::{self, State};
-use crate::statement::copy::Receiver;
+use crate::statement::copy::{self, Receiver};
 
 /// What a statement gives back.
 pub enum Output {
@@ -80,21 +80,31 @@ pub struct CopyIn {
     pub format: CopyFormat,
     pub(crate) receiver: Receiver,
     pub(crate) state: Option<Arc<Mutex<State>>>,
+    /// Of the statement's time limit.
+    pub(crate) deadline: Option<Instant>,
 }
 
 impl CopyIn {
     /// Takes the next bytes, cut anywhere. Waits while the writer is busy.
     pub async fn send(&mut self, bytes: Bytes) -> Result<()> {
-        let sent = self.receiver.send(bytes).await;
+        let sent = match self.deadline {
+            None => self.receiver.send(bytes).await,
+            Some(deadline) => timeout_at(deadline, self.receiver.send(bytes))
+                .await
+                .unwrap_or_else(|_| Err(timed_out())),
+        };
         sent.inspect_err(|_| self.fail())
     }
 
     /// No more bytes come: commits, and tells how many rows.
     pub async fn finish(self) -> Result<Output> {
         let state = self.state.clone();
-        let rows = self.receiver.finish().await.inspect_err(|_| {
+        let (rows, skipped) = self.receiver.finish().await.inspect_err(|_| {
             state.as_deref().map(session::fail);
         })?;
+        if let (Some(state), Some(notice)) = (&state, copy::rows_skipped(skipped)) {
+            session::notice(state, notice);
+        }
         Ok(Output::counted("COPY", rows))
     }
 
@@ -103,6 +113,19 @@ impl CopyIn {
     pub fn abort(self, reason: &str) -> Error {
         self.fail();
         Error::new(state::QUERY_CANCELED, format!("COPY from stdin failed: {reason}"))
+    }
+
+    /// When the statement's time is over, though the client may not have sent everything.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// The time is over: nothing is kept.
+    #[must_use]
+    pub fn time_out(self) -> Error {
+        self.fail();
+        timed_out()
     }
 
     fn fail(&self) {
@@ -117,8 +140,31 @@ pub struct CopyOut {
     /// How the bytes look.
     pub format: CopyFormat,
     /// The bytes, as rows are computed.
-    pub stream: BoxStream<'static, Result<Bytes>>,
+    pub stream: BoxStream<'static, Result<CopyRows>>,
     pub(crate) rows: Arc<AtomicU64>,
+    pub(crate) state: Option<Arc<Mutex<State>>>,
+    /// Of the statement's time limit.
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// Bytes of whole rows.
+#[derive(Debug, Default)]
+pub struct CopyRows {
+    pub(crate) bytes: Vec<u8>,
+    /// Where each row ends.
+    pub(crate) ends: Vec<usize>,
+}
+
+impl CopyRows {
+    pub(crate) fn one(bytes: Vec<u8>) -> Self {
+        Self { ends: vec![bytes.len()], bytes }
+    }
+
+    /// Row by row.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).filter_map(|(start, end)| self.bytes.get(start..*end))
+    }
 }
 
 impl CopyOut {
@@ -126,6 +172,19 @@ impl CopyOut {
     #[must_use]
     pub fn rows(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.rows)
+    }
+
+    /// When the statement's time is over, though the client may not have taken everything.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// The time is over: the query stops.
+    #[must_use]
+    pub fn time_out(self) -> Error {
+        self.state.as_deref().map(session::fail);
+        timed_out()
     }
 
     /// The command tag, once the stream has ended.
@@ -184,6 +243,7 @@ pub(crate) fn guard(
     state: &Arc<Mutex<State>>,
     timeout: Option<Duration>,
 ) -> Output {
+    let deadline = timeout.map(|limit| Instant::now() + limit);
     match output {
         Output::Rows(stream) => Output::Rows(Box::pin(Guarded {
             schema: stream.schema(),
@@ -192,15 +252,17 @@ pub(crate) fn guard(
             deadline: timeout.map(|limit| Box::pin(tokio::time::sleep(limit))),
         })),
         Output::CopyOut(copy) => {
-            let state = Arc::clone(state);
-            let stream = copy.stream.inspect(move |bytes| {
-                if bytes.is_err() {
-                    session::fail(&state);
+            let (state, failing) = (Some(Arc::clone(state)), Arc::clone(state));
+            let stream = copy.stream.inspect(move |rows| {
+                if rows.is_err() {
+                    session::fail(&failing);
                 }
             });
-            Output::CopyOut(CopyOut { stream: stream.boxed(), ..copy })
+            Output::CopyOut(CopyOut { stream: stream.boxed(), state, deadline, ..copy })
         }
-        Output::CopyIn(copy) => Output::CopyIn(CopyIn { state: Some(Arc::clone(state)), ..copy }),
+        Output::CopyIn(copy) => {
+            Output::CopyIn(CopyIn { state: Some(Arc::clone(state)), deadline, ..copy })
+        }
         done @ Output::Done { .. } => done,
     }
 }

@@ -542,6 +542,11 @@ pub(crate) fn fail(state: &Mutex<State>) {
     }
 }
 
+/// Keeps something to be told to the client.
+pub(crate) fn notice(state: &Mutex<State>, notice: Notice) {
+    state.lock().notices.push(notice);
+}
+
 /// Keeps files for the COMMIT of the open transaction.
 pub(crate) fn stage(state: &Mutex<State>, id: Uuid, staged: Staged) -> Result<()> {
     match &mut state.lock().transaction {

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use catalog::{Add, Change, Commit, CommitKind, LakeTable, Snapshot, TableSnapshot};
+use catalog::{Add, Change, Commit, CommitKind, LakeTable, LoadedFile, Snapshot, TableSnapshot};
 use uuid::Uuid;
 
 use crate::engine::Engine;
@@ -25,12 +25,15 @@ pub(crate) struct Staged {
     pub(crate) base: Arc<TableSnapshot>,
     pub(crate) adds: Vec<Add>,
     pub(crate) removes: Vec<String>,
+    /// Files whose rows came.
+    pub(crate) loaded: Vec<LoadedFile>,
 }
 
 impl Staged {
     /// The table as the transaction sees it.
     pub(crate) fn snapshot(&self) -> Arc<TableSnapshot> {
-        Arc::new(self.base.with_staged(&self.adds, &self.removes))
+        let staged = self.base.with_staged(&self.adds, &self.removes);
+        Arc::new(staged.with_loaded(&self.loaded))
     }
 }
 
@@ -129,6 +132,7 @@ impl Transaction {
                     .collect();
                 known.adds.extend(staged.adds);
                 known.removes.extend(gone);
+                known.loaded.extend(staged.loaded);
             }
             None => {
                 self.staged.insert(id, staged);
@@ -200,6 +204,7 @@ impl Staged {
         let commit = Commit {
             adds: self.adds,
             removes: self.removes,
+            loaded: self.loaded,
             parameters: BTreeMap::from([("transaction".to_owned(), "true".to_owned())]),
             ..Commit::new("WRITE", kind)
         };
@@ -208,6 +213,11 @@ impl Staged {
             Err(catalog::Error::MetadataChanged { .. }) => Err(Error::new(
                 state::SERIALIZATION_FAILURE,
                 format!("could not commit: table \"{}\" was altered meanwhile", self.name),
+            )
+            .with_hint("Run the transaction again.")),
+            Err(catalog::Error::AlreadyApplied { app_id, .. }) => Err(Error::new(
+                state::SERIALIZATION_FAILURE,
+                format!("could not commit: file \"{app_id}\" was loaded meanwhile"),
             )
             .with_hint("Run the transaction again.")),
             Err(other) => Err(other.into()),

@@ -2,10 +2,13 @@
 //!
 //! Never: a COPY that is committed although the client did not say that it was done.
 
+use std::future::Future;
+
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use sql::{CopyIn, CopyOut, Output};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
 
 use super::message::{Malformed, Message};
 use super::wire::{IfGone, Trouble, Wire};
@@ -27,7 +30,11 @@ where
     wire.replies.copy_in(copy.columns);
     wire.flush().await?;
     loop {
-        match next_message(wire).await? {
+        let message = match within(copy.deadline(), next_message(wire)).await {
+            Some(message) => message?,
+            None => return Err(copy.time_out().into()),
+        };
+        match message {
             Message::CopyData(bytes) => {
                 let bytes = gather(wire, bytes)?;
                 wire.attend(IfGone::Stop, copy.send(bytes)).await??;
@@ -96,18 +103,39 @@ where
 {
     let rows = copy.rows();
     wire.replies.copy_out(copy.columns);
-    loop {
-        wire.check()?;
-        let Some(bytes) = wire.attend(IfGone::Stop, copy.stream.next()).await?.transpose()? else {
-            break;
-        };
-        wire.replies.copy_data(&bytes);
-        if wire.replies.full() {
-            wire.flush().await?;
-        }
-    }
+    let sent = within(copy.deadline(), send_rows(wire, &mut copy)).await;
+    sent.unwrap_or_else(|| Err(copy.time_out().into()))?;
     wire.replies.copy_done();
     Ok(CopyOut::tag(&rows))
+}
+
+/// Sends each row as a message of its own: clients that read row by row rely on it. Many messages
+/// go out in one write.
+async fn send_rows<R, W>(wire: &mut Wire<R, W>, copy: &mut CopyOut) -> Result<(), Trouble>
+where
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send,
+{
+    loop {
+        wire.check()?;
+        let Some(rows) = wire.attend(IfGone::Stop, copy.stream.next()).await?.transpose()? else {
+            return Ok(());
+        };
+        for row in rows.iter() {
+            wire.replies.copy_data(row);
+            if wire.replies.full() {
+                wire.flush().await?;
+            }
+        }
+    }
+}
+
+/// What the work gives, unless the time is over before.
+async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = T> + Send) -> Option<T> {
+    match deadline {
+        None => Some(work.await),
+        Some(deadline) => timeout_at(deadline, work).await.ok(),
+    }
 }
 
 fn left() -> Trouble {

@@ -7,21 +7,20 @@ use std::collections::VecDeque;
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use datafusion::error::DataFusionError;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use futures::StreamExt;
-use ingest::decode::{Chunk, Decoded, Decoder};
+use ingest::decode::{Chunk, Decoded, Decoder, Skipped};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::dml::AppendJob;
 use crate::error::{Error, Result};
-use crate::statement::copy::Complete;
+use crate::statement::copy::complete::Complete;
 
 type Parsed = JoinHandle<ingest::Result<Decoded>>;
 
 /// A COPY that takes bytes. Dropped, its writer sees the input break off and commits nothing.
 pub(crate) struct Receiver {
     decoder: Decoder,
+    skipped: Skipped,
     parsing: VecDeque<Parsed>,
     parsing_max: usize,
     batches: Option<mpsc::Sender<Result<RecordBatch, DataFusionError>>>,
@@ -30,8 +29,9 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    pub(crate) fn start(
+    pub(super) fn start(
         decoder: Decoder,
+        skipped: Skipped,
         complete: Complete,
         job: AppendJob,
         threads: usize,
@@ -40,13 +40,10 @@ impl Receiver {
         let rows = futures::stream::unfold(received, |mut received| async move {
             received.recv().await.map(|batch| (batch, received))
         });
-        let schema = complete.schema();
-        let rows =
-            rows.map(move |batch: Result<RecordBatch, DataFusionError>| complete.apply(&batch?));
-        let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
-        let writing = tokio::spawn(job.run(rows));
+        let writing = tokio::spawn(job.run(complete.stream(rows)));
         Self {
             decoder,
+            skipped,
             parsing: VecDeque::new(),
             parsing_max: threads.max(1),
             batches: Some(batches),
@@ -66,8 +63,9 @@ impl Receiver {
         Ok(())
     }
 
-    /// Ends the input; returns after the commit.
-    pub(crate) async fn finish(mut self) -> Result<u64> {
+    /// Ends the input; returns after the commit. Tells how many rows came, and how many were left
+    /// out.
+    pub(crate) async fn finish(mut self) -> Result<(u64, u64)> {
         if let Some(chunk) = self.decoder.split_finish()? {
             self.parse(chunk).await?;
         }
@@ -75,7 +73,7 @@ impl Receiver {
             self.pass_on().await?;
         }
         self.batches = None;
-        self.written().await
+        Ok((self.written().await?, self.skipped.count()))
     }
 
     async fn parse(&mut self, chunk: Chunk) -> Result<()> {
@@ -98,6 +96,7 @@ impl Receiver {
         if self.ended {
             return Ok(());
         }
+        self.skipped.add(&decoded)?;
         self.ended = decoded.ended;
         for batch in decoded.batches {
             let Some(batches) = &self.batches else { return Ok(()) };
