@@ -36,7 +36,7 @@ pub mod types;
 pub use engine::{Engine, EngineConfig};
 pub use error::{Error, Result, state};
 pub use ingest::text;
-pub use output::{CopyFormat, CopyIn, CopyOut, CopyRows, Notice, Output, Severity};
+pub use output::{CopyBody, CopyFormat, CopyIn, CopyOut, CopyRows, Notice, Output, Severity};
 pub use session::{IngestTarget, Prepared, Session, SessionStart, TransactionStatus};
 pub use settings::SERVER_VERSION;
 pub use statement::Statement;

@@ -66,9 +66,10 @@ impl fmt::Debug for Output {
 /// How the bytes of a COPY look, as the wire announces it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CopyFormat {
-    /// Lines of text: text or csv.
+    /// Lines of text: text, csv or JSON. The server's part is [`CopyIn::send`].
     Text,
-    /// Postgres' binary format, or Parquet's bytes.
+    /// Postgres' binary format, which the listener reads and writes, for it knows the values' forms:
+    /// [`CopyIn::send_rows`].
     Binary,
 }
 
@@ -78,6 +79,8 @@ pub struct CopyIn {
     pub columns: usize,
     /// How the bytes look.
     pub format: CopyFormat,
+    /// The columns of the rows that [`Self::send_rows`] takes.
+    pub schema: SchemaRef,
     pub(crate) receiver: Receiver,
     pub(crate) state: Option<Arc<Mutex<State>>>,
     /// Of the statement's time limit.
@@ -87,12 +90,13 @@ pub struct CopyIn {
 impl CopyIn {
     /// Takes the next bytes, cut anywhere. Waits while the writer is busy.
     pub async fn send(&mut self, bytes: Bytes) -> Result<()> {
-        let sent = match self.deadline {
-            None => self.receiver.send(bytes).await,
-            Some(deadline) => timeout_at(deadline, self.receiver.send(bytes))
-                .await
-                .unwrap_or_else(|_| Err(timed_out())),
-        };
+        let sent = within(self.deadline, self.receiver.send(bytes)).await;
+        sent.inspect_err(|_| self.fail())
+    }
+
+    /// Takes rows that the listener has read.
+    pub async fn send_rows(&mut self, rows: RecordBatch) -> Result<()> {
+        let sent = within(self.deadline, self.receiver.send_rows(rows)).await;
         sent.inspect_err(|_| self.fail())
     }
 
@@ -106,6 +110,13 @@ impl CopyIn {
             session::notice(state, notice);
         }
         Ok(Output::counted("COPY", rows))
+    }
+
+    /// The client's bytes make no sense: nothing is kept.
+    #[must_use]
+    pub fn refuse(self, error: Error) -> Error {
+        self.fail();
+        error
     }
 
     /// The client gave up: nothing is kept.
@@ -139,12 +150,20 @@ pub struct CopyOut {
     pub columns: usize,
     /// How the bytes look.
     pub format: CopyFormat,
-    /// The bytes, as rows are computed.
-    pub stream: BoxStream<'static, Result<CopyRows>>,
+    /// The rows, as they are computed.
+    pub body: CopyBody,
     pub(crate) rows: Arc<AtomicU64>,
     pub(crate) state: Option<Arc<Mutex<State>>>,
     /// Of the statement's time limit.
     pub(crate) deadline: Option<Instant>,
+}
+
+/// What the client gets.
+pub enum CopyBody {
+    /// Bytes.
+    Text(BoxStream<'static, Result<CopyRows>>),
+    /// Rows that the listener writes in Postgres' binary format.
+    Binary(SendableRecordBatchStream),
 }
 
 /// Bytes of whole rows.
@@ -168,6 +187,23 @@ impl CopyRows {
 }
 
 impl CopyOut {
+    /// Runs the query to its end, for nobody.
+    pub async fn drain(self) -> Result<()> {
+        match self.body {
+            CopyBody::Text(mut stream) => {
+                while let Some(rows) = stream.next().await {
+                    rows?;
+                }
+            }
+            CopyBody::Binary(mut stream) => {
+                while let Some(rows) = stream.next().await {
+                    rows?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Counts rows; final when the stream has ended.
     #[must_use]
     pub fn rows(&self) -> Arc<AtomicU64> {
@@ -245,25 +281,48 @@ pub(crate) fn guard(
 ) -> Output {
     let deadline = timeout.map(|limit| Instant::now() + limit);
     match output {
-        Output::Rows(stream) => Output::Rows(Box::pin(Guarded {
-            schema: stream.schema(),
-            inner: stream,
-            state: Arc::clone(state),
-            deadline: timeout.map(|limit| Box::pin(tokio::time::sleep(limit))),
-        })),
+        Output::Rows(stream) => Output::Rows(guarded(stream, state, timeout)),
         Output::CopyOut(copy) => {
-            let (state, failing) = (Some(Arc::clone(state)), Arc::clone(state));
-            let stream = copy.stream.inspect(move |rows| {
-                if rows.is_err() {
-                    session::fail(&failing);
+            let body = match copy.body {
+                CopyBody::Text(stream) => {
+                    let state = Arc::clone(state);
+                    let failing = move |rows: &Result<CopyRows>| {
+                        if rows.is_err() {
+                            session::fail(&state);
+                        }
+                    };
+                    CopyBody::Text(stream.inspect(failing).boxed())
                 }
-            });
-            Output::CopyOut(CopyOut { stream: stream.boxed(), state, deadline, ..copy })
+                CopyBody::Binary(stream) => CopyBody::Binary(guarded(stream, state, timeout)),
+            };
+            let state = Some(Arc::clone(state));
+            Output::CopyOut(CopyOut { body, state, deadline, ..copy })
         }
         Output::CopyIn(copy) => {
             Output::CopyIn(CopyIn { state: Some(Arc::clone(state)), deadline, ..copy })
         }
         done @ Output::Done { .. } => done,
+    }
+}
+
+fn guarded(
+    stream: SendableRecordBatchStream,
+    state: &Arc<Mutex<State>>,
+    timeout: Option<Duration>,
+) -> SendableRecordBatchStream {
+    Box::pin(Guarded {
+        schema: stream.schema(),
+        inner: stream,
+        state: Arc::clone(state),
+        deadline: timeout.map(|limit| Box::pin(tokio::time::sleep(limit))),
+    })
+}
+
+/// The work, unless the statement's time is over before.
+async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = Result<T>>) -> Result<T> {
+    match deadline {
+        None => work.await,
+        Some(deadline) => timeout_at(deadline, work).await.unwrap_or_else(|_| Err(timed_out())),
     }
 }
 

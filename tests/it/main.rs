@@ -8,6 +8,7 @@
 )]
 
 mod clients;
+mod copy;
 mod cost;
 mod faults;
 mod known_failures;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let mut trials = tidy::trials();
     trials.extend(sqllogic::trials(&shared));
     trials.extend(protocol::trials(&shared));
+    trials.extend(copy::trials(&shared));
     trials.extend(cost::trials());
     trials.extend(faults::trials());
     trials.extend(clients::trials());

@@ -96,11 +96,7 @@ def test_server_side_cursor(conninfo: str) -> None:
         assert sum(row[0] for row in cursor) == 10000 * 10001 // 2 - 6
 
 
-@pytest.mark.parametrize(
-    "binary",
-    [False, pytest.param(True, marks=pytest.mark.xfail(reason="COPY knows no binary form", strict=True))],
-    ids=["text", "binary"],
-)
+@pytest.mark.parametrize("binary", [False, True], ids=["text", "binary"])
 def test_copy_in_rows_and_out(pg: psycopg.Connection, binary: bool) -> None:
     """psycopg's own row writer and reader."""
     pg.execute("CREATE TABLE t (a bigint, b text, c timestamptz, d double precision)")

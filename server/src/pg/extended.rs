@@ -265,7 +265,9 @@ where
                 self.fetch(portal, prepared, rows, rows_max).await?
             }
             Output::Done { tag, .. } => Some(tag),
-            Output::CopyIn(copy) => Some(copy_in(&mut self.wire, copy).await?),
+            Output::CopyIn(copy) => {
+                Some(copy_in(&mut self.wire, copy, zone_of(&self.session)).await?)
+            }
             Output::CopyOut(copy) => Some(copy_out(&mut self.wire, copy).await?),
         })
     }

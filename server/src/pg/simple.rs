@@ -49,7 +49,7 @@ where
                 tag(prepared.text(), sent.rows)
             }
             Output::Done { tag, .. } => tag,
-            Output::CopyIn(copy) => copy_in(&mut self.wire, copy).await?,
+            Output::CopyIn(copy) => copy_in(&mut self.wire, copy, zone_of(&self.session)).await?,
             Output::CopyOut(copy) => copy_out(&mut self.wire, copy).await?,
         };
         self.tell_news();

@@ -28,7 +28,7 @@ use crate::parser::{expect_word, expected, parse_word, syntax_error};
 use crate::resolve::{Pinned, fold};
 use crate::session::Session;
 use complete::Complete;
-use options::Options;
+use options::{FileFormat, Options};
 pub(crate) use receive::Receiver;
 
 /// A COPY in either direction.
@@ -127,13 +127,15 @@ async fn from_client(
 ) -> Result<Output> {
     let pinned = dml::target(session, name).await?;
     let input = input_schema(&pinned, columns)?;
-    let decoder = options.decoder(&input, zone(session))?;
+    let binary = options.format == FileFormat::Binary;
+    let decoder = (!binary).then(|| options.decoder(&input, zone(session))).transpose()?;
     let complete = Complete::new(session, &dml::user_schema(&pinned.snapshot.schema), &input)?;
     let job = dml::AppendJob::new(session, &pinned, "stdin")?;
     let threads = session.engine().config.threads;
     Ok(Output::CopyIn(CopyIn {
         columns: input.fields().len(),
-        format: CopyFormat::Text,
+        format: if binary { CopyFormat::Binary } else { CopyFormat::Text },
+        schema: input,
         receiver: Receiver::start(decoder, options.skipped(), complete, job, threads),
         state: None,
         deadline: None,

@@ -23,12 +23,12 @@ impl Options {
         Ok(if csv { Dialect::csv(options)? } else { Dialect::text(options)? })
     }
 
-    /// How bytes become rows with these columns; none for Parquet.
+    /// How bytes become rows with these columns; none for Parquet and what listeners read.
     fn decode(&self, schema: &SchemaRef, zone: Zone) -> Result<Option<decode::Options>> {
         let format = match self.format {
             FileFormat::Text | FileFormat::Csv => decode::Format::Delimited(self.dialect()?),
             FileFormat::JsonLines => decode::Format::JsonLines(UnknownFields::Refuse),
-            FileFormat::Parquet => return Ok(None),
+            FileFormat::Parquet | FileFormat::Binary => return Ok(None),
         };
         Ok(Some(decode::Options {
             header: self.header,
@@ -69,7 +69,7 @@ impl Options {
         let format = match self.format {
             FileFormat::Text | FileFormat::Csv => encode::Format::Delimited(self.dialect()?),
             FileFormat::JsonLines => encode::Format::JsonLines,
-            FileFormat::Parquet => {
+            FileFormat::Parquet | FileFormat::Binary => {
                 return Err(Error::unsupported("COPY TO STDOUT writes text, csv and json")
                     .with_hint("Parquet is written to a location."));
             }

@@ -23,6 +23,8 @@ pub(crate) enum FileFormat {
     Csv,
     JsonLines,
     Parquet,
+    /// Of the client's streams only.
+    Binary,
 }
 
 /// What happens to a file that is not what it was when it was loaded.
@@ -238,7 +240,7 @@ impl Options {
             if parse_word(parser, "CSV") {
                 self.format = FileFormat::Csv;
             } else if parse_word(parser, "BINARY") {
-                return Err(binary());
+                self.format = FileFormat::Binary;
             } else if parse_word(parser, "HEADER") {
                 self.header = Header::Skip;
             } else if parse_word(parser, "DELIMITER") {
@@ -274,12 +276,16 @@ impl Options {
             return Err(Error::unsupported("Parquet files have a compression of their own")
                 .with_hint("Leave COMPRESSION and the suffix of the compression away."));
         }
+        if self.format == FileFormat::Binary && direction.location.is_some() {
+            return Err(Error::unsupported("COPY with FORMAT binary is for STDIN and STDOUT")
+                .with_hint("Files are text, csv, json or parquet."));
+        }
         self.check_csv_options()?;
         if self.reject_limit.is_some() && !self.skips_rows {
             let message = "COPY REJECT_LIMIT requires ON_ERROR to be set to IGNORE";
             return Err(Error::new(state::INVALID_PARAMETER_VALUE, message));
         }
-        if self.skips_rows && self.format == FileFormat::Parquet {
+        if self.skips_rows && matches!(self.format, FileFormat::Parquet | FileFormat::Binary) {
             return Err(Error::unsupported("ON_ERROR ignore is for text, csv and json"));
         }
         let delimited = matches!(self.format, FileFormat::Text | FileFormat::Csv);
@@ -370,17 +376,13 @@ fn format(name: &str) -> Result<FileFormat> {
         "csv" => Ok(FileFormat::Csv),
         "json" | "jsonl" | "ndjson" => Ok(FileFormat::JsonLines),
         "parquet" => Ok(FileFormat::Parquet),
-        "binary" => Err(binary()),
+        "binary" => Ok(FileFormat::Binary),
         other => Err(Error::new(
             state::INVALID_PARAMETER_VALUE,
             format!("COPY format \"{other}\" not recognized"),
         )
-        .with_hint("A format is text, csv, json or parquet.")),
+        .with_hint("A format is text, csv, json, parquet or binary.")),
     }
-}
-
-fn binary() -> Error {
-    Error::unsupported("COPY with FORMAT binary is not supported").with_hint("Use csv or text.")
 }
 
 fn header(value: &str, from: bool) -> Result<Header> {

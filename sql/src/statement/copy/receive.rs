@@ -19,7 +19,8 @@ type Parsed = JoinHandle<ingest::Result<Decoded>>;
 
 /// A COPY that takes bytes. Dropped, its writer sees the input break off and commits nothing.
 pub(crate) struct Receiver {
-    decoder: Decoder,
+    /// None where the listener reads the rows.
+    decoder: Option<Decoder>,
     skipped: Skipped,
     parsing: VecDeque<Parsed>,
     parsing_max: usize,
@@ -30,7 +31,7 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     pub(super) fn start(
-        decoder: Decoder,
+        decoder: Option<Decoder>,
         skipped: Skipped,
         complete: Complete,
         job: AppendJob,
@@ -57,16 +58,25 @@ impl Receiver {
         if self.ended {
             return Ok(());
         }
-        for chunk in self.decoder.split(&bytes)? {
+        let Some(decoder) = &mut self.decoder else {
+            return Err(Error::internal("bytes came where rows were expected"));
+        };
+        for chunk in decoder.split(&bytes)? {
             self.parse(chunk).await?;
         }
         Ok(())
     }
 
+    /// Takes rows that the listener has read.
+    pub(crate) async fn send_rows(&mut self, rows: RecordBatch) -> Result<()> {
+        self.write(rows).await
+    }
+
     /// Ends the input; returns after the commit. Tells how many rows came, and how many were left
     /// out.
     pub(crate) async fn finish(mut self) -> Result<(u64, u64)> {
-        if let Some(chunk) = self.decoder.split_finish()? {
+        let last = self.decoder.as_mut().map(Decoder::split_finish).transpose()?;
+        if let Some(chunk) = last.flatten() {
             self.parse(chunk).await?;
         }
         while !self.parsing.is_empty() {
@@ -99,15 +109,20 @@ impl Receiver {
         self.skipped.add(&decoded)?;
         self.ended = decoded.ended;
         for batch in decoded.batches {
-            let Some(batches) = &self.batches else { return Ok(()) };
-            if batches.send(Ok(batch)).await.is_err() {
-                // The writer stopped before the end: it knows why.
-                self.batches = None;
-                self.written().await?;
-                return Err(Error::internal("the writer of a COPY stopped early"));
-            }
+            self.write(batch).await?;
         }
         Ok(())
+    }
+
+    async fn write(&mut self, rows: RecordBatch) -> Result<()> {
+        let Some(batches) = &self.batches else { return Ok(()) };
+        if batches.send(Ok(rows)).await.is_ok() {
+            return Ok(());
+        }
+        // The writer stopped before the end: it knows why.
+        self.batches = None;
+        self.written().await?;
+        Err(Error::internal("the writer of a COPY stopped early"))
     }
 
     async fn written(&mut self) -> Result<u64> {
