@@ -21,7 +21,7 @@ use datafusion::error::Result as DfResult;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{
-    Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, cast, col,
+    Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, col,
 };
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -33,6 +33,7 @@ use uuid::Uuid;
 use crate::error::{Error, Result, state};
 use crate::plan;
 use crate::resolve::{Pinned, QualifiedName, Resolver, find_in, split_name, unknown};
+use crate::semantics;
 use crate::session::Session;
 use crate::statement::create_table::GENERATED_KEY;
 use crate::statement::select;
@@ -101,10 +102,14 @@ pub(crate) fn project_to(plan: LogicalPlan, schema: &SchemaRef) -> Result<Logica
             schema.fields().len()
         )));
     }
-    let expressions = columns.into_iter().zip(schema.fields()).map(|(column, field)| {
-        cast(Expr::Column(column), field.data_type().clone()).alias(field.name())
-    });
-    let expressions: Vec<Expr> = expressions.collect();
+    let sources: Vec<_> = plan.schema().fields().iter().map(Arc::clone).collect();
+    let columns = columns.into_iter().zip(sources).zip(schema.fields());
+    let expressions = columns
+        .map(|((column, source), field)| {
+            let assigned = semantics::assign(Expr::Column(column), &source, field)?;
+            Ok(assigned.alias(field.name()))
+        })
+        .collect::<DfResult<Vec<Expr>>>()?;
     Ok(LogicalPlanBuilder::from(plan).project(expressions)?.build()?)
 }
 

@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::plan::{QueryPlanner, TypePlanner};
+use crate::semantics;
 use crate::session::{Session, SessionStart};
 use crate::statement::create_model::Models;
 
@@ -199,13 +200,18 @@ fn base_state(config: &EngineConfig, runtime: &Arc<RuntimeEnv>) -> SessionState 
     views::point_in_time::PushDownToLeft::insert_into(&mut rules);
     let mut builder = SessionStateBuilder::new()
         .with_config(session)
+        .with_analyzer_rules(semantics::analyzer().rules)
         .with_optimizer_rules(rules)
         .with_runtime_env(Arc::clone(runtime))
         .with_default_features()
         .with_type_planner(Arc::new(TypePlanner))
         .with_query_planner(Arc::new(QueryPlanner));
     // Before the others, which take any comparison.
-    builder.expr_planners().get_or_insert_default().insert(0, crate::pg_catalog::expr_planner());
+    let planners = builder.expr_planners().get_or_insert_default();
+    planners.insert(0, crate::pg_catalog::expr_planner());
+    planners.insert(1, Arc::new(semantics::UnknownLiterals));
+    let timezone = Arc::new(semantics::timezone_function());
+    builder.scalar_functions().get_or_insert_default().push(timezone);
     builder.relation_planners().get_or_insert_default().extend(relations);
     builder.build()
 }

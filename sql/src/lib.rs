@@ -26,6 +26,7 @@ mod parser;
 mod pg_catalog;
 mod plan;
 mod resolve;
+mod semantics;
 mod session;
 mod settings;
 mod statement;

@@ -34,6 +34,7 @@ use url::Url;
 use crate::error::{Error, Result, state};
 use crate::parser;
 use crate::pg_catalog::{self, SystemContext};
+use crate::semantics;
 use crate::types;
 
 /// What the names in a statement stand for.
@@ -59,6 +60,7 @@ pub(crate) fn statement(
     let mut context = PlannerContext::new().with_prepare_param_data_types(parameters.to_vec());
     let mut statement = statement;
     pg_catalog::rewrite(&mut statement);
+    semantics::rewrite(&mut statement);
     views::point_in_time::rewrite_as_of(&mut statement);
     let _ = ast::VisitMut::visit(&mut statement, &mut PositionalCalls);
     let plan = planner.sql_statement_to_plan_with_context(statement, &mut context)?;
@@ -92,7 +94,8 @@ pub(crate) fn expression(state: &SessionState, text: &str, schema: &DFSchema) ->
     let names = Names::default();
     let provider = Provider { state, names: &names };
     let planner = SqlToRel::new_with_options(&provider, parser_options(state));
-    let parsed = parser::parse_expression(text)?;
+    let mut parsed = parser::parse_expression(text)?;
+    semantics::rewrite(&mut parsed);
     Ok(planner.sql_to_expr(parsed, schema, &mut PlannerContext::new())?)
 }
 
@@ -118,8 +121,10 @@ pub(crate) fn simplify(state: &SessionState, expr: Expr, schema: &DFSchema) -> R
         .with_query_execution_start_time(state.execution_props().query_execution_start_time)
         .build();
     let simplifier = ExprSimplifier::new(context);
-    let coerced = simplifier.coerce(expr, schema)?;
-    Ok(simplifier.simplify(coerced)?)
+    let known = semantics::read_literals(expr, schema)?;
+    let coerced = simplifier.coerce(known, schema)?;
+    let converted = semantics::convert(coerced, schema, state.config_options())?;
+    Ok(simplifier.simplify(converted)?)
 }
 
 /// By what a call in FROM is found again when the planner meets it.
