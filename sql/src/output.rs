@@ -112,13 +112,6 @@ impl CopyIn {
         Ok(Output::counted("COPY", rows))
     }
 
-    /// The client's bytes make no sense: nothing is kept.
-    #[must_use]
-    pub fn refuse(self, error: Error) -> Error {
-        self.fail();
-        error
-    }
-
     /// The client gave up: nothing is kept.
     #[must_use]
     pub fn abort(self, reason: &str) -> Error {
@@ -319,7 +312,10 @@ fn guarded(
 }
 
 /// The work, unless the statement's time is over before.
-async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = Result<T>>) -> Result<T> {
+async fn within<T: Send>(
+    deadline: Option<Instant>,
+    work: impl Future<Output = Result<T>> + Send,
+) -> Result<T> {
     match deadline {
         None => work.await,
         Some(deadline) => timeout_at(deadline, work).await.unwrap_or_else(|_| Err(timed_out())),

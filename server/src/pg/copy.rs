@@ -20,7 +20,6 @@ use super::message::{Format, Malformed, Message};
 use super::row::RowEncoder;
 use super::rows::columns;
 use super::wire::{IfGone, Trouble, Wire};
-
 use binary::BinaryReader;
 
 /// Small pieces of a client that sends row by row are put together up to this size.
@@ -56,16 +55,11 @@ where
                     wire.attend(IfGone::Stop, copy.send(bytes)).await??;
                     continue;
                 };
-                match reader.feed(&bytes) {
-                    Ok(batches) => send_all(wire, &mut copy, batches).await?,
-                    Err(error) => return Err(copy.refuse(error).into()),
-                }
+                send_all(wire, &mut copy, reader.feed(&bytes)?).await?;
             }
             Message::CopyDone => {
-                match binary.as_mut().map(BinaryReader::finish).transpose() {
-                    Ok(last) => send_all(wire, &mut copy, last.flatten()).await?,
-                    Err(error) => return Err(copy.refuse(error).into()),
-                }
+                let last = binary.as_mut().map(BinaryReader::finish).transpose()?;
+                send_all(wire, &mut copy, last.flatten()).await?;
                 let done = wire.attend(IfGone::Finish, copy.finish()).await??;
                 return match done {
                     Output::Done { tag, .. } => Ok(tag),
@@ -216,7 +210,10 @@ fn format_of(format: CopyFormat) -> Format {
 }
 
 /// What the work gives, unless the time is over before.
-async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = T> + Send) -> Option<T> {
+async fn within<T: Send>(
+    deadline: Option<Instant>,
+    work: impl Future<Output = T> + Send,
+) -> Option<T> {
     match deadline {
         None => Some(work.await),
         Some(deadline) => timeout_at(deadline, work).await.ok(),
