@@ -8,6 +8,7 @@
 //! Never: a change of a comparison's column side, which would hide it from the scans; constants are
 //! converted while the statement is planned.
 
+mod aggregate;
 mod arithmetic;
 mod cast;
 mod literal;
@@ -20,7 +21,7 @@ use datafusion::optimizer::Analyzer;
 use ingest::text::Zone;
 
 pub(crate) use cast::assign;
-pub(crate) use literal::rewrite;
+pub(crate) use literal::{fold, folded, rewrite, rewrite_statement};
 pub(crate) use rule::{convert, read_literals};
 pub(crate) use timezone::function as timezone_function;
 pub(crate) use unknown::UnknownLiterals;

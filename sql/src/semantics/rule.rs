@@ -60,7 +60,7 @@ pub(crate) fn convert(expr: Expr, schema: &DFSchema, config: &ConfigOptions) -> 
 }
 
 /// Applies `change` to each expression of a plan and its subqueries. Columns keep their names.
-fn each_expression(
+pub(super) fn each_expression(
     plan: LogicalPlan,
     change: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
 ) -> Result<LogicalPlan> {
