@@ -42,4 +42,4 @@ pub use registry::Catalog;
 pub use schema::{COMMENT_KEY, DEFAULT_KEY, GENERATED_KEY, TableSpec};
 pub use snapshot::Snapshot;
 pub use stores::{Location, StoreOptions, Stores};
-pub use table::{Commit, CommitKind, DataFile, LakeTable, TableSnapshot};
+pub use table::{Commit, CommitKind, DataFile, LakeTable, LoadedFile, TableSnapshot};

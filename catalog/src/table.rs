@@ -16,6 +16,7 @@ mod commit;
 mod conflict;
 mod data_file;
 mod load;
+mod loaded;
 mod snapshot;
 mod statistics;
 mod travel;
@@ -38,6 +39,7 @@ use crate::stores::Location;
 
 pub use commit::{Commit, CommitKind};
 pub use data_file::DataFile;
+pub use loaded::LoadedFile;
 pub use snapshot::TableSnapshot;
 pub(crate) use statistics::{ColumnBounds, partition_scalar};
 

@@ -26,6 +26,7 @@ mod reading;
 mod records;
 mod row_error;
 mod scan;
+mod skipped;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ pub use chunk::{Chunk, Decoded, Rejected};
 pub use options::{Format, Header, OnError, Options, UnknownFields};
 pub use parallel::decode_stream;
 pub use row_error::RowError;
+pub use skipped::Skipped;
 
 use crate::error::Result;
 use chunk::Layout;

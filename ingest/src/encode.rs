@@ -99,9 +99,29 @@ impl Encoder {
 
     /// Appends the rows of a batch.
     pub fn encode(&self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+        self.append(batch, out, |_| {})
+    }
+
+    /// As [`Self::encode`]; appends, too, where in `out` each row ends.
+    pub fn encode_rows(
+        &self,
+        batch: &RecordBatch,
+        out: &mut Vec<u8>,
+        ends: &mut Vec<usize>,
+    ) -> Result<()> {
+        ends.reserve(batch.num_rows());
+        self.append(batch, out, |end| ends.push(end))
+    }
+
+    fn append(
+        &self,
+        batch: &RecordBatch,
+        out: &mut Vec<u8>,
+        row_end: impl FnMut(usize),
+    ) -> Result<()> {
         match &self.writer {
-            Writer::Delimited(delimited) => delimited.encode(batch, &self.zone, out),
-            Writer::JsonLines(json_lines) => json_lines.encode(batch, &self.zone, out),
+            Writer::Delimited(delimited) => delimited.encode(batch, &self.zone, out, row_end),
+            Writer::JsonLines(json_lines) => json_lines.encode(batch, &self.zone, out, row_end),
         }
     }
 }

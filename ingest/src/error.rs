@@ -65,6 +65,12 @@ pub enum Error {
         /// Columns of the rows.
         found: usize,
     },
+    /// More rows were left out than the statement allows.
+    #[error("skipped more than REJECT_LIMIT ({max}) rows due to data type incompatibility")]
+    TooManySkipped {
+        /// As many are allowed.
+        max: u64,
+    },
     /// No file has the name or matches the pattern.
     #[error("no file matches \"{pattern}\"")]
     FileMissing {
@@ -162,6 +168,7 @@ impl Error {
             Self::Check { .. } => "23514",
             // What lies below has SQLSTATEs of its own.
             Self::Arrow(_) | Self::Rows(_) | Self::Catalog(_) | Self::Shape { .. } => "XX000",
+            Self::TooManySkipped { .. } => "22P02",
             Self::WriterStopped => "57P01",
             Self::FileMissing { .. } => "58P01",
             Self::FileUnreachable { source, .. } if is_refusal(source) => "42501",

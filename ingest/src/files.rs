@@ -25,7 +25,7 @@ use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
 
 pub use list::list;
 pub use parquet_file::ParquetOptions;
-pub use read::{FileFormat, ReadOptions, read, read_all};
+pub use read::{FileFormat, ReadOptions, Tally, read, read_all};
 pub use write::{WriteFormat, write};
 
 use crate::error::{Error, Result};

@@ -11,6 +11,7 @@
 //! validated before it joins a group, so a bad row fails only its own statement.
 //! Never: an acknowledgement before the commit; a group held up by a client that went away.
 
+mod load;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use catalog::{Add, Commit, CommitKind, LakeTable, TableSnapshot};
+use catalog::{Add, Commit, LakeTable, TableSnapshot};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -221,10 +222,14 @@ impl Writer {
         }
         users.dedup();
         let user = if users.len() == 1 { users.pop() } else { None };
-        let parameters = BTreeMap::from([("mode".to_owned(), "Append".to_owned())]);
-        let commit = Commit { adds, parameters, user, ..Commit::new("WRITE", CommitKind::Append) };
+        let commit = Commit { parameters: append_parameters(), user, ..Commit::append(adds) };
         Ok(self.table.commit(snapshot, commit).await?.version)
     }
+}
+
+/// What the history says of an append.
+fn append_parameters() -> BTreeMap<String, String> {
+    BTreeMap::from([("mode".to_owned(), "Append".to_owned())])
 }
 
 /// Takes rows as long as they are few; tells whether more may come.

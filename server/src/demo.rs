@@ -98,7 +98,7 @@ async fn run(session: &Session, text: &str) -> sql::Result<()> {
             Output::Rows(rows) => rows.try_for_each(|_| async { Ok(()) }).await?,
             Output::Done { .. } => {}
             Output::CopyIn(copy) => return Err(copy.abort("there is no client to copy from")),
-            Output::CopyOut(copy) => copy.stream.try_for_each(|_| async { Ok(()) }).await?,
+            Output::CopyOut(copy) => copy.drain().await?,
         }
     }
     Ok(())

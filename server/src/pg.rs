@@ -183,7 +183,8 @@ impl Server {
             return refuse(&mut replies, &trouble).await;
         }
         let shutdown = self.shutdown.clone();
-        let wire = Wire::new(reader, replies, Arc::clone(&key.running), shutdown.clone());
+        let running = Arc::clone(&key.running);
+        let wire = Wire::new(reader, replies, running, session.commitment(), shutdown.clone());
         let metrics = Arc::clone(&self.metrics);
         let mut connection = Connection::new(wire, session, metrics, shutdown);
         let ended = AssertUnwindSafe(Box::pin(connection.run())).catch_unwind().await;

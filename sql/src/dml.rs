@@ -8,7 +8,8 @@
 //! Never: a row that was not checked against the table's constraints.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -21,7 +22,7 @@ use datafusion::error::Result as DfResult;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{
-    Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, cast, col,
+    Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, col,
 };
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -30,9 +31,11 @@ use futures::{StreamExt, TryStreamExt};
 use ingest::{Check, Validation};
 use uuid::Uuid;
 
+use crate::commitment::{Commitment, Committing};
 use crate::error::{Error, Result, state};
 use crate::plan;
 use crate::resolve::{Pinned, QualifiedName, Resolver, find_in, split_name, unknown};
+use crate::semantics;
 use crate::session::Session;
 use crate::statement::create_table::GENERATED_KEY;
 use crate::statement::select;
@@ -101,10 +104,14 @@ pub(crate) fn project_to(plan: LogicalPlan, schema: &SchemaRef) -> Result<Logica
             schema.fields().len()
         )));
     }
-    let expressions = columns.into_iter().zip(schema.fields()).map(|(column, field)| {
-        cast(Expr::Column(column), field.data_type().clone()).alias(field.name())
-    });
-    let expressions: Vec<Expr> = expressions.collect();
+    let sources: Vec<_> = plan.schema().fields().iter().map(Arc::clone).collect();
+    let columns = columns.into_iter().zip(sources).zip(schema.fields());
+    let expressions = columns
+        .map(|((column, source), field)| {
+            let assigned = semantics::assign(Expr::Column(column), &source, field)?;
+            Ok(assigned.alias(field.name()))
+        })
+        .collect::<DfResult<Vec<Expr>>>()?;
     Ok(LogicalPlanBuilder::from(plan).project(expressions)?.build()?)
 }
 
@@ -143,7 +150,8 @@ pub(crate) fn compile_checks(
         .collect()
 }
 
-fn validation(session: &Session, pinned: &Pinned) -> Result<Arc<Validation>> {
+/// What a table asks of its rows.
+pub(crate) fn validation(session: &Session, pinned: &Pinned) -> Result<Arc<Validation>> {
     let snapshot = &pinned.snapshot;
     let checks = compile_checks(session, &snapshot.schema, &snapshot.constraints)?;
     Ok(Arc::new(Validation { table: pinned.name.name.clone(), checks }))
@@ -167,6 +175,7 @@ pub(crate) struct AppendJob {
     validation: Arc<Validation>,
     stamp: Stamp,
     user: String,
+    commitment: Commitment,
     /// The session's transaction, where the files wait for its COMMIT.
     staging: Option<Arc<parking_lot::Mutex<crate::session::State>>>,
 }
@@ -178,6 +187,7 @@ impl AppendJob {
             validation: validation(session, pinned)?,
             stamp: Stamp::new(session, source),
             user: session.user().to_owned(),
+            commitment: session.commitment(),
             staging: session.stages(pinned).then(|| session.shared_state()),
             pinned: pinned.clone(),
         })
@@ -188,6 +198,7 @@ impl AppendJob {
         let pinned = self.pinned;
         let rows = self.stamp.apply(rows, &pinned.snapshot.schema);
         let Some(state) = self.staging else {
+            let (rows, _committing) = until_committing(rows, self.commitment);
             return Ok(self.writer.append(rows, &self.validation, Some(self.user)).await?.rows);
         };
         let written = self.writer.write(&pinned.snapshot, rows, &self.validation).await?;
@@ -197,10 +208,26 @@ impl AppendJob {
             base: pinned.snapshot,
             adds: written.adds,
             removes: Vec::new(),
+            loaded: Vec::new(),
         };
         crate::session::stage(&state, pinned.id, staged)?;
         Ok(written.rows)
     }
+}
+
+/// The same rows; after the last of them the writer commits, and what this gives beside them holds
+/// the mark of that.
+fn until_committing(
+    rows: SendableRecordBatchStream,
+    commitment: Commitment,
+) -> (SendableRecordBatchStream, Arc<OnceLock<Committing>>) {
+    let mark = Arc::new(OnceLock::new());
+    let (schema, at_end) = (rows.schema(), Arc::clone(&mark));
+    let end = futures::stream::poll_fn(move |_| {
+        at_end.get_or_init(|| commitment.make());
+        Poll::Ready(None)
+    });
+    (Box::pin(RecordBatchStreamAdapter::new(schema, rows.chain(end))), mark)
 }
 
 /// Adds rows to a table that has no name yet.
@@ -344,6 +371,7 @@ async fn rewrite_once(
             base: Arc::clone(&pinned.snapshot),
             adds,
             removes,
+            loaded: Vec::new(),
         };
         session.stage(pinned.id, staged)?;
         return Ok(matched);
@@ -356,6 +384,8 @@ async fn rewrite_once(
         user: Some(session.user().to_owned()),
         ..Commit::new(rewrite.operation, CommitKind::Rewrite { read_all: false })
     };
+    let commitment = session.commitment();
+    let _committing = commitment.make();
     pinned.table.commit(&pinned.snapshot, commit).await?;
     Ok(matched)
 }

@@ -22,8 +22,10 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::compute::{Compute, Threads};
 use crate::error::{Error, Result};
 use crate::plan::{QueryPlanner, TypePlanner};
+use crate::semantics;
 use crate::session::{Session, SessionStart};
 use crate::statement::create_model::Models;
 
@@ -73,6 +75,7 @@ pub struct Engine {
     writers: Mutex<HashMap<Uuid, Arc<Writer>>>,
     temporary: Arc<Stores>,
     _temporary_dir: tempdir::Folder,
+    _threads: Threads,
     stopped: CancellationToken,
     caught_up_at: AtomicI64,
 }
@@ -91,15 +94,28 @@ impl Engine {
 
     /// As [`Engine::open`], with a clock of the caller's.
     pub async fn open_with_clock(config: EngineConfig, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
+        let options = StoreOptions { locations: config.locations.clone(), ..Default::default() };
+        let stores = Stores::new(&config.warehouse, options)?;
+        Self::open_on(stores, config, clock).await
+    }
+
+    /// The same on stores of the caller's, whatever the configuration calls the warehouse.
+    pub(crate) async fn open_on(
+        stores: Stores,
+        config: EngineConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>> {
         let folder = tempdir::Folder::make(config.spill_dir.as_deref())?;
         let runtime = runtime(&config, folder.path())?;
-        let options = StoreOptions { locations: config.locations.clone(), ..Default::default() };
-        let stores = Arc::new(Stores::new(&config.warehouse, options)?);
+        let stores = Arc::new(stores);
         stores.register(&runtime);
         let temporary = Arc::new(temporary_stores(&folder)?);
         temporary.register(&runtime);
         let catalog = Catalog::open(stores, clock).await?;
-        let base = base_state(&config, &runtime);
+        let threads = Threads::start(config.threads).map_err(|e| {
+            Error::new(crate::state::IO_ERROR, format!("could not start compute threads: {e}"))
+        })?;
+        let base = base_state(&config, &runtime, threads.compute());
         Ok(Arc::new(Self {
             models: Models::default(),
             config,
@@ -109,6 +125,7 @@ impl Engine {
             writers: Mutex::default(),
             temporary,
             _temporary_dir: folder,
+            _threads: threads,
             stopped: CancellationToken::new(),
             caught_up_at: AtomicI64::new(0),
         }))
@@ -179,11 +196,12 @@ fn runtime(config: &EngineConfig, folder: &std::path::Path) -> Result<Arc<Runtim
     Ok(builder.build_arc()?)
 }
 
-fn base_state(config: &EngineConfig, runtime: &Arc<RuntimeEnv>) -> SessionState {
+fn base_state(config: &EngineConfig, runtime: &Arc<RuntimeEnv>, compute: Compute) -> SessionState {
     let mut session = SessionConfig::new()
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(false)
-        .with_target_partitions(config.threads);
+        .with_target_partitions(config.threads)
+        .with_extension(Arc::new(compute));
     let options = session.options_mut();
     options.sql_parser.parse_float_as_decimal = true;
     options.sql_parser.map_string_types_to_utf8view = false;
@@ -199,13 +217,18 @@ fn base_state(config: &EngineConfig, runtime: &Arc<RuntimeEnv>) -> SessionState 
     views::point_in_time::PushDownToLeft::insert_into(&mut rules);
     let mut builder = SessionStateBuilder::new()
         .with_config(session)
+        .with_analyzer_rules(semantics::analyzer().rules)
         .with_optimizer_rules(rules)
         .with_runtime_env(Arc::clone(runtime))
         .with_default_features()
         .with_type_planner(Arc::new(TypePlanner))
         .with_query_planner(Arc::new(QueryPlanner));
     // Before the others, which take any comparison.
-    builder.expr_planners().get_or_insert_default().insert(0, crate::pg_catalog::expr_planner());
+    let planners = builder.expr_planners().get_or_insert_default();
+    planners.insert(0, crate::pg_catalog::expr_planner());
+    planners.insert(1, Arc::new(semantics::UnknownLiterals));
+    let timezone = Arc::new(semantics::timezone_function());
+    builder.scalar_functions().get_or_insert_default().push(timezone);
     builder.relation_planners().get_or_insert_default().extend(relations);
     builder.build()
 }

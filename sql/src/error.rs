@@ -19,6 +19,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub mod state {
     /// A feature that the grammar knows and the server does not offer.
     pub const FEATURE_NOT_SUPPORTED: &str = "0A000";
+    /// A subquery in place of a value that has several rows.
+    pub const CARDINALITY_VIOLATION: &str = "21000";
     /// A string that is longer than its `varchar(n)`.
     pub const STRING_TOO_LONG: &str = "22001";
     /// A number outside its type's range.
@@ -103,6 +105,10 @@ pub mod state {
     pub const QUERY_CANCELED: &str = "57014";
     /// The store could not be read or written.
     pub const IO_ERROR: &str = "58030";
+    /// The object is not in the state that the statement needs.
+    pub const OBJECT_NOT_IN_PREREQUISITE_STATE: &str = "55000";
+    /// A file that is there already.
+    pub const DUPLICATE_FILE: &str = "58P02";
     /// A file that does not exist.
     pub const UNDEFINED_FILE: &str = "58P01";
     /// Stored data that cannot be read.
@@ -341,6 +347,9 @@ fn from_arrow(error: &ArrowError) -> Error {
         ArrowError::ArithmeticOverflow(_) => {
             Error::new(state::NUMERIC_OUT_OF_RANGE, "value out of range")
         }
+        ArrowError::ComputeError(message) if message.contains("overflow") => {
+            Error::new(state::NUMERIC_OUT_OF_RANGE, "value out of range")
+        }
         ArrowError::CastError(message) | ArrowError::ParseError(message) => from_cast(message),
         ArrowError::InvalidArgumentError(message) if message.contains("too large to store") => {
             Error::new(state::NUMERIC_OUT_OF_RANGE, "numeric field overflow")
@@ -421,6 +430,12 @@ fn from_plan(message: &str) -> Error {
 
 fn from_execution(message: &str) -> Error {
     let message = one_line(message);
+    if message.contains("subquery returned more than one row") {
+        return Error::new(
+            state::CARDINALITY_VIOLATION,
+            "more than one row returned by a subquery used as an expression",
+        );
+    }
     let lower = message.to_ascii_lowercase();
     let code = if lower.contains("divide by zero") {
         state::DIVISION_BY_ZERO

@@ -17,6 +17,8 @@
     expect(clippy::unwrap_used, clippy::panic, reason = "tests panic rather than return errors")
 )]
 
+mod commitment;
+mod compute;
 mod dml;
 mod engine;
 mod error;
@@ -26,16 +28,18 @@ mod parser;
 mod pg_catalog;
 mod plan;
 mod resolve;
+mod semantics;
 mod session;
 mod settings;
 mod statement;
 mod transaction;
 pub mod types;
 
+pub use commitment::Commitment;
 pub use engine::{Engine, EngineConfig};
 pub use error::{Error, Result, state};
 pub use ingest::text;
-pub use output::{CopyFormat, CopyIn, CopyOut, Notice, Output, Severity};
+pub use output::{CopyBody, CopyFormat, CopyIn, CopyOut, CopyRows, Notice, Output, Severity};
 pub use session::{IngestTarget, Prepared, Session, SessionStart, TransactionStatus};
 pub use settings::SERVER_VERSION;
 pub use statement::Statement;

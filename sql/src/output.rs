@@ -17,11 +17,11 @@ use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use parking_lot::Mutex;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep, timeout_at};
 
 use crate::error::{Error, Result, state};
 use crate::session::{self, State};
-use crate::statement::copy::Receiver;
+use crate::statement::copy::{self, Receiver};
 
 /// What a statement gives back.
 pub enum Output {
@@ -66,9 +66,10 @@ impl fmt::Debug for Output {
 /// How the bytes of a COPY look, as the wire announces it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CopyFormat {
-    /// Lines of text: text or csv.
+    /// Lines of text: text, csv or JSON. The server's part is [`CopyIn::send`].
     Text,
-    /// Postgres' binary format, or Parquet's bytes.
+    /// Postgres' binary format, which the listener reads and writes, for it knows the values' forms:
+    /// [`CopyIn::send_rows`].
     Binary,
 }
 
@@ -78,23 +79,36 @@ pub struct CopyIn {
     pub columns: usize,
     /// How the bytes look.
     pub format: CopyFormat,
+    /// The columns of the rows that [`Self::send_rows`] takes.
+    pub schema: SchemaRef,
     pub(crate) receiver: Receiver,
     pub(crate) state: Option<Arc<Mutex<State>>>,
+    /// Of the statement's time limit.
+    pub(crate) deadline: Option<Instant>,
 }
 
 impl CopyIn {
     /// Takes the next bytes, cut anywhere. Waits while the writer is busy.
     pub async fn send(&mut self, bytes: Bytes) -> Result<()> {
-        let sent = self.receiver.send(bytes).await;
+        let sent = within(self.deadline, self.receiver.send(bytes)).await;
+        sent.inspect_err(|_| self.fail())
+    }
+
+    /// Takes rows that the listener has read.
+    pub async fn send_rows(&mut self, rows: RecordBatch) -> Result<()> {
+        let sent = within(self.deadline, self.receiver.send_rows(rows)).await;
         sent.inspect_err(|_| self.fail())
     }
 
     /// No more bytes come: commits, and tells how many rows.
     pub async fn finish(self) -> Result<Output> {
         let state = self.state.clone();
-        let rows = self.receiver.finish().await.inspect_err(|_| {
+        let (rows, skipped) = self.receiver.finish().await.inspect_err(|_| {
             state.as_deref().map(session::fail);
         })?;
+        if let (Some(state), Some(notice)) = (&state, copy::rows_skipped(skipped)) {
+            session::notice(state, notice);
+        }
         Ok(Output::counted("COPY", rows))
     }
 
@@ -103,6 +117,19 @@ impl CopyIn {
     pub fn abort(self, reason: &str) -> Error {
         self.fail();
         Error::new(state::QUERY_CANCELED, format!("COPY from stdin failed: {reason}"))
+    }
+
+    /// When the statement's time is over, though the client may not have sent everything.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// The time is over: nothing is kept.
+    #[must_use]
+    pub fn time_out(self) -> Error {
+        self.fail();
+        timed_out()
     }
 
     fn fail(&self) {
@@ -116,16 +143,77 @@ pub struct CopyOut {
     pub columns: usize,
     /// How the bytes look.
     pub format: CopyFormat,
-    /// The bytes, as rows are computed.
-    pub stream: BoxStream<'static, Result<Bytes>>,
+    /// The rows, as they are computed.
+    pub body: CopyBody,
     pub(crate) rows: Arc<AtomicU64>,
+    pub(crate) state: Option<Arc<Mutex<State>>>,
+    /// Of the statement's time limit.
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// What the client gets.
+pub enum CopyBody {
+    /// Bytes.
+    Text(BoxStream<'static, Result<CopyRows>>),
+    /// Rows that the listener writes in Postgres' binary format.
+    Binary(SendableRecordBatchStream),
+}
+
+/// Bytes of whole rows.
+#[derive(Debug, Default)]
+pub struct CopyRows {
+    pub(crate) bytes: Vec<u8>,
+    /// Where each row ends.
+    pub(crate) ends: Vec<usize>,
+}
+
+impl CopyRows {
+    pub(crate) fn one(bytes: Vec<u8>) -> Self {
+        Self { ends: vec![bytes.len()], bytes }
+    }
+
+    /// Row by row.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).filter_map(|(start, end)| self.bytes.get(start..*end))
+    }
 }
 
 impl CopyOut {
+    /// Runs the query to its end, for nobody.
+    pub async fn drain(self) -> Result<()> {
+        match self.body {
+            CopyBody::Text(mut stream) => {
+                while let Some(rows) = stream.next().await {
+                    rows?;
+                }
+            }
+            CopyBody::Binary(mut stream) => {
+                while let Some(rows) = stream.next().await {
+                    rows?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Counts rows; final when the stream has ended.
     #[must_use]
     pub fn rows(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.rows)
+    }
+
+    /// When the statement's time is over, though the client may not have taken everything.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// The time is over: the query stops.
+    #[must_use]
+    pub fn time_out(self) -> Error {
+        self.state.as_deref().map(session::fail);
+        timed_out()
     }
 
     /// The command tag, once the stream has ended.
@@ -184,30 +272,60 @@ pub(crate) fn guard(
     state: &Arc<Mutex<State>>,
     timeout: Option<Duration>,
 ) -> Output {
+    let deadline = timeout.map(|limit| Instant::now() + limit);
     match output {
-        Output::Rows(stream) => Output::Rows(Box::pin(Guarded {
-            schema: stream.schema(),
-            inner: stream,
-            state: Arc::clone(state),
-            deadline: timeout.map(|limit| Box::pin(tokio::time::sleep(limit))),
-        })),
+        Output::Rows(stream) => Output::Rows(guarded(stream, state, timeout)),
         Output::CopyOut(copy) => {
-            let state = Arc::clone(state);
-            let stream = copy.stream.inspect(move |bytes| {
-                if bytes.is_err() {
-                    session::fail(&state);
+            let body = match copy.body {
+                CopyBody::Text(stream) => {
+                    let state = Arc::clone(state);
+                    let failing = move |rows: &Result<CopyRows>| {
+                        if rows.is_err() {
+                            session::fail(&state);
+                        }
+                    };
+                    CopyBody::Text(stream.inspect(failing).boxed())
                 }
-            });
-            Output::CopyOut(CopyOut { stream: stream.boxed(), ..copy })
+                CopyBody::Binary(stream) => CopyBody::Binary(guarded(stream, state, timeout)),
+            };
+            let state = Some(Arc::clone(state));
+            Output::CopyOut(CopyOut { body, state, deadline, ..copy })
         }
-        Output::CopyIn(copy) => Output::CopyIn(CopyIn { state: Some(Arc::clone(state)), ..copy }),
+        Output::CopyIn(copy) => {
+            Output::CopyIn(CopyIn { state: Some(Arc::clone(state)), deadline, ..copy })
+        }
         done @ Output::Done { .. } => done,
+    }
+}
+
+fn guarded(
+    stream: SendableRecordBatchStream,
+    state: &Arc<Mutex<State>>,
+    timeout: Option<Duration>,
+) -> SendableRecordBatchStream {
+    Box::pin(Guarded {
+        schema: stream.schema(),
+        inner: Some(stream),
+        state: Arc::clone(state),
+        deadline: timeout.map(|limit| Box::pin(tokio::time::sleep(limit))),
+    })
+}
+
+/// The work, unless the statement's time is over before.
+async fn within<T: Send>(
+    deadline: Option<Instant>,
+    work: impl Future<Output = Result<T>> + Send,
+) -> Result<T> {
+    match deadline {
+        None => work.await,
+        Some(deadline) => timeout_at(deadline, work).await.unwrap_or_else(|_| Err(timed_out())),
     }
 }
 
 struct Guarded {
     schema: SchemaRef,
-    inner: SendableRecordBatchStream,
+    /// None after an error: whatever computes the rows stops then.
+    inner: Option<SendableRecordBatchStream>,
     state: Arc<Mutex<State>>,
     deadline: Option<Pin<Box<Sleep>>>,
 }
@@ -220,13 +338,15 @@ impl Stream for Guarded {
             Some(sleep) => sleep.as_mut().poll(cx).is_ready(),
             None => false,
         };
-        if late {
-            session::fail(&self.state);
-            return Poll::Ready(Some(Err(timed_out().into())));
-        }
-        let polled = self.inner.poll_next_unpin(cx);
+        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        let polled = if late {
+            Poll::Ready(Some(Err(timed_out().into())))
+        } else {
+            inner.poll_next_unpin(cx)
+        };
         if let Poll::Ready(Some(Err(_))) = &polled {
             session::fail(&self.state);
+            self.inner = None;
         }
         polled
     }

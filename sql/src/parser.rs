@@ -99,10 +99,25 @@ fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Kind> {
         ["MOVE", ..] => Kind::Fetch(cursor::parse_move(&mut parser)?),
         ["FETCH", ..] => Kind::Fetch(cursor::parse_fetch(&mut parser)?),
         ["DECLARE", ..] => Kind::Declare(cursor::parse_declare(&mut parser)?),
+        ["EXPLAIN", ..] => explain(&mut parser)?,
         _ => Kind::from_ast(parser.parse_statement().map_err(syntax_error)?, with_no_data)?,
     };
     expect_end(&mut parser)?;
     Ok(kind)
+}
+
+/// Where the explained statement does not parse, sqlparser takes its first word for a table.
+fn explain(parser: &mut Parser<'_>) -> Result<Kind> {
+    let start = parser.index();
+    let statement = parser.parse_statement().map_err(syntax_error)?;
+    if matches!(statement, ast::Statement::ExplainTable { .. }) {
+        while parser.index() > start {
+            parser.prev_token();
+        }
+        parser.next_token();
+        parser.parse_statement().map_err(syntax_error)?;
+    }
+    Kind::from_ast(statement, false)
 }
 
 fn describe_history(parser: &mut Parser<'_>) -> Result<ast::ObjectName> {

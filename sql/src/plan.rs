@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arrow::datatypes::{FieldRef, SchemaRef};
 use async_trait::async_trait;
 use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, TableReference, plan_err};
 use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::provider_as_source;
@@ -34,6 +35,7 @@ use url::Url;
 use crate::error::{Error, Result, state};
 use crate::parser;
 use crate::pg_catalog::{self, SystemContext};
+use crate::semantics;
 use crate::types;
 
 /// What the names in a statement stand for.
@@ -59,10 +61,11 @@ pub(crate) fn statement(
     let mut context = PlannerContext::new().with_prepare_param_data_types(parameters.to_vec());
     let mut statement = statement;
     pg_catalog::rewrite(&mut statement);
+    semantics::rewrite_statement(&mut statement);
     views::point_in_time::rewrite_as_of(&mut statement);
     let _ = ast::VisitMut::visit(&mut statement, &mut PositionalCalls);
     let plan = planner.sql_statement_to_plan_with_context(statement, &mut context)?;
-    Ok(pg_catalog::join_subqueries(plan)?)
+    Ok(pg_catalog::join_subqueries(semantics::fold(plan)?)?)
 }
 
 /// The planner takes only positional arguments in FROM; `table_at` was resolved by name before.
@@ -92,8 +95,10 @@ pub(crate) fn expression(state: &SessionState, text: &str, schema: &DFSchema) ->
     let names = Names::default();
     let provider = Provider { state, names: &names };
     let planner = SqlToRel::new_with_options(&provider, parser_options(state));
-    let parsed = parser::parse_expression(text)?;
-    Ok(planner.sql_to_expr(parsed, schema, &mut PlannerContext::new())?)
+    let mut parsed = parser::parse_expression(text)?;
+    semantics::rewrite(&mut parsed);
+    let planned = planner.sql_to_expr(parsed, schema, &mut PlannerContext::new())?;
+    Ok(planned.transform_up(|expr| Ok(semantics::folded(expr)))?.data)
 }
 
 /// A constant that a statement wrote, such as a DEFAULT or an argument of a table function.
@@ -118,8 +123,10 @@ pub(crate) fn simplify(state: &SessionState, expr: Expr, schema: &DFSchema) -> R
         .with_query_execution_start_time(state.execution_props().query_execution_start_time)
         .build();
     let simplifier = ExprSimplifier::new(context);
-    let coerced = simplifier.coerce(expr, schema)?;
-    Ok(simplifier.simplify(coerced)?)
+    let known = semantics::read_literals(expr, schema)?;
+    let coerced = simplifier.coerce(known, schema)?;
+    let converted = semantics::convert(coerced, schema, state.config_options())?;
+    Ok(simplifier.simplify(converted)?)
 }
 
 /// By what a call in FROM is found again when the planner meets it.
@@ -150,6 +157,8 @@ impl ContextProvider for Provider<'_> {
         name: &str,
         args: Vec<Expr>,
     ) -> DfResult<Arc<dyn TableSource>> {
+        // Table functions take whole numbers as `bigint`.
+        let args: Vec<Expr> = args.into_iter().map(without_cast).collect();
         let arguments: Vec<String> = args.iter().map(literal_text).collect();
         if let Some(source) = self.names.calls.get(&call_key(name, &arguments)) {
             return Ok(Arc::clone(source));
@@ -225,6 +234,17 @@ impl ContextProvider for Provider<'_> {
 
     fn udwf_names(&self) -> Vec<String> {
         self.state.window_functions().keys().cloned().collect()
+    }
+}
+
+fn without_cast(expr: Expr) -> Expr {
+    match expr {
+        Expr::Cast(cast)
+            if matches!(cast.expr.as_ref(), Expr::Literal(ScalarValue::Int64(_), _)) =>
+        {
+            *cast.expr
+        }
+        other => other,
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, SchemaRef};
 use catalog::{Entry, LakeTable, Snapshot};
 use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::execution::SendableRecordBatchStream;
@@ -19,6 +19,7 @@ use datafusion::scalar::ScalarValue;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
+use crate::commitment::Commitment;
 use crate::engine::Engine;
 use crate::error::{Error, Result, state};
 use crate::output::{Notice, Output};
@@ -97,6 +98,19 @@ impl Prepared {
         self.columns.is_some()
     }
 
+    /// Whether the statement cannot run in a transaction with others.
+    #[must_use]
+    pub const fn stands_alone(&self) -> bool {
+        self.statement.stands_alone()
+    }
+
+    /// The command tag after this many rows were given, for a statement that yields rows. Known
+    /// without running it.
+    #[must_use]
+    pub fn tag(&self, rows: u64) -> String {
+        self.statement.tag(rows)
+    }
+
     /// The statement as it was written.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -137,6 +151,7 @@ pub struct Session {
     database: String,
     state: Arc<Mutex<State>>,
     cursors: Cursors,
+    commitment: Commitment,
 }
 
 impl fmt::Debug for Session {
@@ -173,6 +188,7 @@ impl Session {
             database: start.database,
             state: Arc::new(Mutex::new(state)),
             cursors: Cursors::default(),
+            commitment: Commitment::default(),
         })
     }
 
@@ -183,18 +199,17 @@ impl Session {
     }
 
     /// Resolves and plans a statement as far as its parameters and columns need it. No effect.
+    ///
+    /// The caller says what it knows of the parameters, `$1` first; types that Arrow lacks are in
+    /// the fields' metadata. The rest is derived from the statement.
     pub async fn prepare(
         &self,
         statement: Statement,
-        parameter_types: &[Option<DataType>],
+        parameters: &[Option<FieldRef>],
     ) -> Result<Arc<Prepared>> {
-        let given: Vec<Option<FieldRef>> = parameter_types
-            .iter()
-            .map(|t| t.as_ref().map(|t| Arc::new(Field::new("", t.clone(), true))))
-            .collect();
         let described = async {
             self.refuse_after_failure(&statement)?;
-            statement::describe(self, &statement, &given).await
+            statement::describe(self, &statement, parameters).await
         };
         let (parameters, columns) = described.await.inspect_err(|_| self.fail())?;
         Ok(Arc::new(Prepared { statement, parameters, columns }))
@@ -242,15 +257,45 @@ impl Session {
             self.refuse_after_failure(statement)?;
             self.catch_up().await?;
             let timeout = self.statement_timeout();
-            let work = Box::pin(statement::run(self, statement, parameters));
+            let mut work = Box::pin(statement::run(self, statement, parameters));
             let Some(limit) = timeout else { return work.await };
-            match tokio::time::timeout(limit, work).await {
-                Ok(done) => done,
-                Err(_) => Err(output::timed_out()),
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = tokio::time::sleep(limit) => {}
             }
+            if self.commitment.is_made() { work.await } else { Err(output::timed_out()) }
         };
         let done = ran.await.inspect_err(|_| self.fail())?;
         Ok(output::guard(done, &self.state, self.statement_timeout()))
+    }
+
+    /// Opens a transaction for statements that came together, unless one is open. It ends with
+    /// [`Session::end_implicit`], or becomes an ordinary one by a BEGIN among the statements.
+    pub fn begin_implicit(&self) {
+        let snapshot = self.engine.catalog.snapshot();
+        self.with(|state| {
+            if state.transaction.is_none() {
+                let read_only = state.settings.bool("default_transaction_read_only");
+                let mut open = Transaction::new(snapshot, state.settings.clone(), read_only);
+                open.implicit = true;
+                state.transaction = Some(open);
+            }
+        });
+    }
+
+    /// Ends a transaction of [`Session::begin_implicit`]: commits it, or rolls it back after an
+    /// error.
+    pub async fn end_implicit(&self) -> Result<()> {
+        if self.with(|state| state.transaction.as_ref().is_some_and(|open| open.implicit)) {
+            statement::transaction::finish(self).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells whether the statement in hand commits, and so cannot be given up.
+    pub fn commitment(&self) -> Commitment {
+        self.commitment.clone()
     }
 
     /// Whether a transaction is open.
@@ -439,6 +484,7 @@ impl Session {
         match overlaid {
             Some(done) => done,
             None => {
+                let _committing = self.commitment.make();
                 let base = self.engine.catalog.snapshot();
                 self.engine.catalog.commit(&base, changes).await?;
                 Ok(())
@@ -540,6 +586,11 @@ pub(crate) fn fail(state: &Mutex<State>) {
     if let Some(open) = &mut state.lock().transaction {
         open.failed = true;
     }
+}
+
+/// Keeps something to be told to the client.
+pub(crate) fn notice(state: &Mutex<State>, notice: Notice) {
+    state.lock().notices.push(notice);
 }
 
 /// Keeps files for the COMMIT of the open transaction.

@@ -128,6 +128,12 @@ static REGISTRY: &[Setting] = &[
         Kind::Duration,
         "How long a transaction may wait for its client.",
     ),
+    setting(
+        "idle_session_timeout",
+        "0",
+        Kind::Duration,
+        "How long a session outside of a transaction may wait for its client.",
+    ),
     reported("in_hot_standby", "off", Kind::ReadOnly, "Whether the server only reads."),
     reported("integer_datetimes", "on", Kind::ReadOnly, "Whether times are integers on the wire."),
     reported("IntervalStyle", "postgres", Kind::OneOf(&["postgres"]), "Text form of intervals."),

@@ -167,6 +167,22 @@ fn unsupported(statement: &ast::Statement) -> Error {
 }
 
 impl Statement {
+    /// The command tag where it yields rows, as PostgreSQL words it.
+    pub(crate) fn tag(&self, rows: u64) -> String {
+        match &self.kind {
+            Kind::Fetch(_) => format!("FETCH {rows}"),
+            Kind::Show(_) => "SHOW".to_owned(),
+            Kind::Explain(_) => "EXPLAIN".to_owned(),
+            // An EXECUTE is told by the query that it runs.
+            _ => format!("SELECT {rows}"),
+        }
+    }
+
+    /// Whether it is refused inside a transaction block.
+    pub(crate) const fn stands_alone(&self) -> bool {
+        matches!(self.kind, Kind::Refresh(_) | Kind::Discard(ast::DiscardObject::ALL))
+    }
+
     /// Whether it may run in a transaction that has failed.
     pub(crate) fn ends_transaction(&self) -> bool {
         matches!(self.kind, Kind::Commit { .. } | Kind::Rollback { .. })

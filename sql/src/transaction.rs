@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use catalog::{Add, Change, Commit, CommitKind, LakeTable, Snapshot, TableSnapshot};
+use catalog::{Add, Change, Commit, CommitKind, LakeTable, LoadedFile, Snapshot, TableSnapshot};
 use uuid::Uuid;
 
 use crate::engine::Engine;
@@ -25,12 +25,15 @@ pub(crate) struct Staged {
     pub(crate) base: Arc<TableSnapshot>,
     pub(crate) adds: Vec<Add>,
     pub(crate) removes: Vec<String>,
+    /// Files whose rows came.
+    pub(crate) loaded: Vec<LoadedFile>,
 }
 
 impl Staged {
     /// The table as the transaction sees it.
     pub(crate) fn snapshot(&self) -> Arc<TableSnapshot> {
-        Arc::new(self.base.with_staged(&self.adds, &self.removes))
+        let staged = self.base.with_staged(&self.adds, &self.removes);
+        Arc::new(staged.with_loaded(&self.loaded))
     }
 }
 
@@ -59,8 +62,10 @@ pub(crate) struct Transaction {
     /// Settings to go back to on ROLLBACK.
     pub(crate) settings: Settings,
     pub(crate) read_only: bool,
-    /// Whether BEGIN opened it; else it is one statement's own.
+    /// Whether a statement in it went wrong: only its end is possible.
     pub(crate) failed: bool,
+    /// Whether it is that of statements which came together; else BEGIN opened it.
+    pub(crate) implicit: bool,
 }
 
 impl Transaction {
@@ -76,6 +81,7 @@ impl Transaction {
             settings,
             read_only,
             failed: false,
+            implicit: false,
         }
     }
 
@@ -129,6 +135,7 @@ impl Transaction {
                     .collect();
                 known.adds.extend(staged.adds);
                 known.removes.extend(gone);
+                known.loaded.extend(staged.loaded);
             }
             None => {
                 self.staged.insert(id, staged);
@@ -200,6 +207,7 @@ impl Staged {
         let commit = Commit {
             adds: self.adds,
             removes: self.removes,
+            loaded: self.loaded,
             parameters: BTreeMap::from([("transaction".to_owned(), "true".to_owned())]),
             ..Commit::new("WRITE", kind)
         };
@@ -208,6 +216,11 @@ impl Staged {
             Err(catalog::Error::MetadataChanged { .. }) => Err(Error::new(
                 state::SERIALIZATION_FAILURE,
                 format!("could not commit: table \"{}\" was altered meanwhile", self.name),
+            )
+            .with_hint("Run the transaction again.")),
+            Err(catalog::Error::AlreadyApplied { app_id, .. }) => Err(Error::new(
+                state::SERIALIZATION_FAILURE,
+                format!("could not commit: file \"{app_id}\" was loaded meanwhile"),
             )
             .with_hint("Run the transaction again.")),
             Err(other) => Err(other.into()),

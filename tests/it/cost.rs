@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 use tests::{PgDatabase, TestServer};
 
-use crate::trial;
+use crate::{trial, trial_alone};
 
 const INSERTS: usize = 2_000;
 const WINDOW: usize = 100;
@@ -13,7 +13,7 @@ const GROWTH_MAX: f64 = 1.5;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("cost::commits_do_not_slow_down_with_history", commits_do_not_slow_down)
+        trial_alone("cost::commits_do_not_slow_down_with_history", commits_do_not_slow_down)
             .with_ignored_flag(!crate::slow()),
         trial("cost::dynamic_filters_reach_the_scan", dynamic_filters_reach_the_scan),
     ]

@@ -1,16 +1,19 @@
 //! kill -9 at random moments, again and again on one warehouse.
 //!
-//! Two clients write rows with known ids: one streams `COPY`s, one sends single `INSERT`s. After each
+//! Two clients write rows with known ids: one `COPY`s, in turn its own bytes and a file, and one sends
+//! single `INSERT`s. After each
 //! kill the `deltalake` package of Python reads the tables as they lie there, then the server starts
 //! again and answers the same questions. An acknowledged row must be there once; a statement
-//! without an answer may be there whole or not at all, but never in part and never twice.
+//! without an answer may be there whole or not at all, but never in part and never twice. A file
+//! whose load had no answer is loaded again, and is in the table once.
 //!
 //! `TARN_TEST_KILLS` sets the number of kills, `TARN_TEST_SEED` repeats a run's random moments.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,7 +78,8 @@ async fn kill_times(kills: u64, seed: u64, python: &Path) {
     for round in 0..kills {
         let stop = Arc::new(AtomicBool::new(false));
         let address = server.pg();
-        let copying = tokio::spawn(copy_until(Arc::clone(&stop), address, next(&loads)));
+        let copying =
+            tokio::spawn(copy_until(Arc::clone(&stop), address, next(&loads), server.files()));
         let inserting = tokio::spawn(insert_until(Arc::clone(&stop), address, next(&singles)));
         tokio::time::sleep(moments.next()).await;
         server.kill();
@@ -90,7 +94,9 @@ async fn kill_times(kills: u64, seed: u64, python: &Path) {
             &format!("kill {round}, deltalake"),
         );
         server.start_again();
-        check(&read_by_sql(server.pg()).await, &loads, &singles, &format!("kill {round}, SQL"));
+        let found = read_by_sql(server.pg()).await;
+        check(&found, &loads, &singles, &format!("kill {round}, SQL"));
+        load_again(server.pg(), &server.files(), &found, &mut loads).await;
     }
     let (copies, inserts) = (loads.acknowledged.len(), singles.acknowledged.len());
     tests::note(&format!(
@@ -126,7 +132,12 @@ fn extend(all: &mut Promises, more: Promises) {
 }
 
 /// `COPY` after `COPY` of `COPY_ROWS` rows, each under the next load number.
-async fn copy_until(stop: Arc<AtomicBool>, address: SocketAddr, first: i64) -> Promises {
+async fn copy_until(
+    stop: Arc<AtomicBool>,
+    address: SocketAddr,
+    first: i64,
+    folder: PathBuf,
+) -> Promises {
     let promises = Mutex::new(Promises::default());
     let Ok(database) = PgDatabase::connect(address).await else {
         return Promises::default();
@@ -135,12 +146,47 @@ async fn copy_until(stop: Arc<AtomicBool>, address: SocketAddr, first: i64) -> P
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        let answer = copy_once(&database, load).await;
+        let answer = if is_of_file(load) {
+            load_file(&database, &folder, load).await.map(|rows| assert_eq!(rows, COPY_ROWS))
+        } else {
+            copy_once(&database, load).await
+        };
         if !record(&promises, load, answer) {
             break;
         }
     }
     promises.into_inner().unwrap()
+}
+
+/// Every other load comes from a file.
+fn is_of_file(load: i64) -> bool {
+    load % 2 == 0
+}
+
+/// Loads the file of a load, which is made the first time. Tells how many rows came.
+async fn load_file(database: &PgDatabase, folder: &Path, load: i64) -> Result<i64, SqlError> {
+    let path = folder.join(format!("load_{load}.csv"));
+    if !path.exists() {
+        let row = |id| format!("{load},{id},row {id} of load {load}\n");
+        fs::write(&path, (0..COPY_ROWS).map(row).collect::<String>()).unwrap();
+    }
+    let sql = format!("COPY raw.copied FROM '{}'", path.display());
+    let rows = database.client().execute(&sql, &[]).await?;
+    Ok(i64::try_from(rows).unwrap())
+}
+
+/// Sends the loads of files that had no answer again: those that had landed bring no rows now.
+async fn load_again(address: SocketAddr, folder: &Path, found: &Found, loads: &mut Promises) {
+    let database = PgDatabase::connect(address).await.unwrap();
+    let (again, rest): (Vec<i64>, Vec<i64>) =
+        loads.unanswered.iter().partition(|load| is_of_file(**load));
+    for load in &again {
+        let rows = load_file(&database, folder, *load).await.unwrap();
+        let expected = if found.0.contains_key(load) { 0 } else { COPY_ROWS };
+        assert_eq!(rows, expected, "load {load} of a file, sent again");
+    }
+    loads.unanswered = rest;
+    loads.acknowledged.extend(again);
 }
 
 async fn copy_once(database: &PgDatabase, load: i64) -> Result<(), SqlError> {

@@ -23,7 +23,10 @@ pub(crate) fn mark(trials: Vec<Trial>) -> Vec<Trial> {
         if let Some(reason) = &ignored {
             tests::note(&format!("ignored: {}: {reason}", trial.name()));
         }
-        marked.push(trial.with_ignored_flag(ignored.is_some()));
+        marked.push({
+            let slow = trial.has_ignored_flag();
+            trial.with_ignored_flag(slow || ignored.is_some())
+        });
     }
     assert!(known.is_empty(), "tests/known_failures.txt names no test: {:?}", known.keys());
     marked

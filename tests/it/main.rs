@@ -8,8 +8,10 @@
 )]
 
 mod clients;
+mod copy;
 mod cost;
 mod faults;
+mod heavy;
 mod known_failures;
 mod protocol;
 mod shared;
@@ -17,7 +19,7 @@ mod sqllogic;
 mod tidy;
 
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Completion, Trial};
 
@@ -29,8 +31,10 @@ fn main() -> ExitCode {
     let mut trials = tidy::trials();
     trials.extend(sqllogic::trials(&shared));
     trials.extend(protocol::trials(&shared));
+    trials.extend(copy::trials(&shared));
     trials.extend(cost::trials());
     trials.extend(faults::trials());
+    trials.extend(heavy::trials());
     trials.extend(clients::trials());
     let trials = known_failures::mark(trials);
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -44,6 +48,20 @@ where
     T: Future<Output = ()>,
 {
     Trial::test(name, move || {
+        run(test());
+        Ok(())
+    })
+}
+
+/// The same for a test that measures time, or that uses the whole machine: one of them at once.
+fn trial_alone<T>(name: impl Into<String>, test: impl FnOnce() -> T + Send + 'static) -> Trial
+where
+    T: Future<Output = ()>,
+{
+    static ALONE: Mutex<()> = Mutex::new(());
+    Trial::test(name, move || {
+        // One that failed leaves nothing behind that the next would feel.
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         run(test());
         Ok(())
     })

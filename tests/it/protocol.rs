@@ -165,7 +165,8 @@ async fn errors_leave_the_session_usable(two: Two) {
 
 async fn failed_transaction(two: Two) {
     let client = two.first.client();
-    run(&two.first, "CREATE TABLE t (a bigint); BEGIN; INSERT INTO t VALUES (1)").await;
+    run(&two.first, "CREATE TABLE t (a bigint)").await;
+    run(&two.first, "BEGIN; INSERT INTO t VALUES (1)").await;
     client.batch_execute("SELECT * FROM nowhere").await.unwrap_err();
     let error = client.batch_execute("INSERT INTO t VALUES (2)").await.unwrap_err();
     assert_eq!(state(&error), "25P02");

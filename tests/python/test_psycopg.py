@@ -96,7 +96,6 @@ def test_server_side_cursor(conninfo: str) -> None:
         assert sum(row[0] for row in cursor) == 10000 * 10001 // 2 - 6
 
 
-@pytest.mark.xfail(reason="COPY TO STDOUT sends many rows in one message, and knows no binary form", strict=True)
 @pytest.mark.parametrize("binary", [False, True], ids=["text", "binary"])
 def test_copy_in_rows_and_out(pg: psycopg.Connection, binary: bool) -> None:
     """psycopg's own row writer and reader."""

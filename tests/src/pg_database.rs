@@ -38,6 +38,7 @@ impl From<tokio_postgres::Error> for SqlError {
 /// One connection.
 pub struct PgDatabase {
     client: Client,
+    connection: tokio::task::AbortHandle,
 }
 
 impl PgDatabase {
@@ -52,8 +53,13 @@ impl PgDatabase {
         let parameters = format!("host={host} port={port} user={user} dbname={name}");
         let (client, connection) = tokio_postgres::connect(&parameters, NoTls).await?;
         // It ends with the client; what it could say, the client's calls say too.
-        drop(tokio::spawn(connection));
-        Ok(Self { client })
+        let connection = tokio::spawn(connection).abort_handle();
+        Ok(Self { client, connection })
+    }
+
+    /// Hangs up, even in the middle of a statement.
+    pub fn disconnect(self) {
+        self.connection.abort();
     }
 
     /// The client, for what `.slt` cannot say.

@@ -143,6 +143,24 @@ impl TestServer {
         self.now().child.id()
     }
 
+    /// Whether `/readyz` answers 200.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        address(&self.log(), "http").is_some_and(ready)
+    }
+
+    /// The processor time that the process has used so far.
+    #[must_use]
+    pub fn processor_time(&self) -> Duration {
+        const TICK: Duration = Duration::from_millis(10);
+        let path = format!("/proc/{}/stat", self.process_id());
+        let text = fs::read_to_string(path).expect("the process runs");
+        // After the name in parentheses: state is field 3, user and system time 14 and 15.
+        let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let ticks: u32 = fields.skip(11).take(2).filter_map(|n| n.parse::<u32>().ok()).sum();
+        TICK * ticks
+    }
+
     /// The folder that holds the Delta tables.
     #[must_use]
     pub fn warehouse(&self) -> PathBuf {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{LakeTable, TableSnapshot, conflict};
+use super::{LakeTable, LoadedFile, TableSnapshot, conflict};
 use crate::error::{Error, Result};
 use crate::log::{
     Action, Add, CommitInfo, Format, LogEntry, Metadata, Put, Remove, Transaction, encode,
@@ -38,6 +38,9 @@ pub struct Commit {
     pub metadata: Option<TableSpec>,
     /// Numbered producers that the commit takes forward: application id and version.
     pub txns: Vec<(String, i64)>,
+    /// Files whose rows the commit brings, for the ledger. One that was loaded meanwhile makes the
+    /// commit a replay.
+    pub loaded: Vec<LoadedFile>,
     /// What was done, in Delta's words: `WRITE`, `DELETE`, `UPDATE`, `MERGE`, ...
     pub operation: String,
     /// With what.
@@ -81,6 +84,7 @@ impl Commit {
             removes: Vec::new(),
             metadata: None,
             txns: Vec::new(),
+            loaded: Vec::new(),
             operation: operation.into(),
             parameters: BTreeMap::new(),
             user: None,
@@ -198,6 +202,10 @@ impl LakeTable {
             Action::Txn(Transaction { app_id, version: *version, last_updated: Some(millis) })
         });
         actions.extend(txns);
+        actions.extend(commit.loaded.iter().map(|entry| {
+            let (app_id, version) = (entry.app_id(), entry.load);
+            Action::Txn(Transaction { app_id, version, last_updated: Some(millis) })
+        }));
         let removes = commit.removes.iter().filter_map(|path| head.file(path)).map(|file| {
             let add = file.add();
             Action::Remove(Box::new(Remove {

@@ -2,7 +2,7 @@
 //!
 //! The two versions are compared as states. A commit in between that left no trace is no conflict.
 
-use super::{Commit, CommitKind, TableSnapshot};
+use super::{Commit, CommitKind, LoadedFile, TableSnapshot};
 use crate::error::{Error, Result};
 
 pub(super) fn check(
@@ -47,6 +47,12 @@ fn check_replay(object: &str, head: &TableSnapshot, commit: &Commit) -> Result<(
         if let Some(committed) = head.txn(app_id).filter(|committed| committed >= version) {
             let (object, app_id) = (object.to_owned(), app_id.clone());
             return Err(Error::AlreadyApplied { object, app_id, committed });
+        }
+    }
+    for entry in &commit.loaded {
+        let known = head.loaded_file(&entry.file).filter(|known| known.load >= entry.load);
+        if let Some(LoadedFile { load: committed, file: app_id, .. }) = known {
+            return Err(Error::AlreadyApplied { object: object.to_owned(), app_id, committed });
         }
     }
     Ok(())

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use imbl::{HashMap, OrdMap};
+use imbl::OrdMap;
 use uuid::Uuid;
 
+use super::LoadedFile;
 use super::data_file::DataFile;
 use crate::error::{Error, Result};
 use crate::log::{Action, Add, CommitInfo, LogEntry, Metadata, Protocol, Remove, Transaction};
@@ -39,7 +40,8 @@ pub struct TableSnapshot {
     files: OrdMap<Arc<str>, Arc<DataFile>>,
     /// Removed files by the time of their removal, oldest first.
     tombstones: OrdMap<(i64, Arc<str>), Arc<Remove>>,
-    txns: HashMap<String, Transaction>,
+    /// Numbered producers and the ledger of loaded files, by application id.
+    txns: OrdMap<String, Transaction>,
     totals: Totals,
 }
 
@@ -78,7 +80,7 @@ impl TableSnapshot {
             protocol: Arc::new(protocol.ok_or_else(|| missing("protocol"))?),
             files: OrdMap::new(),
             tombstones: OrdMap::new(),
-            txns: HashMap::new(),
+            txns: OrdMap::new(),
             totals: Totals::default(),
         };
         check_readable(object, &snapshot.protocol)?;
@@ -233,6 +235,22 @@ impl TableSnapshot {
         self.txns.values().map(|txn| (txn.app_id.as_str(), txn.version))
     }
 
+    /// The newest load of a file, if it was loaded.
+    #[must_use]
+    pub fn loaded_file(&self, file: &str) -> Option<LoadedFile> {
+        let prefix = LoadedFile::prefix(file);
+        let entries = self.txns.range(prefix.clone()..);
+        entries
+            .take_while(|(app_id, _)| app_id.starts_with(&prefix))
+            .filter_map(|(app_id, txn)| LoadedFile::of(app_id, txn.version))
+            .max_by_key(|entry| entry.load)
+    }
+
+    /// All loads of files.
+    pub fn loaded_files(&self) -> impl Iterator<Item = LoadedFile> {
+        self.txns().filter_map(|(app_id, version)| LoadedFile::of(app_id, version))
+    }
+
     /// What Delta knows the table by; two tables never share it.
     #[must_use]
     pub fn delta_id(&self) -> &str {
@@ -260,6 +278,18 @@ impl TableSnapshot {
         }
         for add in adds {
             staged.add(add.clone());
+        }
+        staged
+    }
+
+    /// As [`Self::with_staged`], for files whose rows a transaction has loaded.
+    #[must_use]
+    pub fn with_loaded(&self, loaded: &[LoadedFile]) -> Self {
+        let mut staged = self.clone();
+        for entry in loaded {
+            let (app_id, version) = (entry.app_id(), entry.load);
+            let txn = Transaction { app_id: app_id.clone(), version, last_updated: None };
+            staged.txns.insert(app_id, txn);
         }
         staged
     }

@@ -4,6 +4,7 @@
 
 mod faults;
 mod large;
+mod ledger;
 mod races;
 mod rows;
 mod statistics_of_writes;

@@ -70,7 +70,13 @@ impl Delimited {
         out.push(b'\n');
     }
 
-    pub(super) fn encode(&self, batch: &RecordBatch, zone: &Zone, out: &mut Vec<u8>) -> Result<()> {
+    pub(super) fn encode(
+        &self,
+        batch: &RecordBatch,
+        zone: &Zone,
+        out: &mut Vec<u8>,
+        mut row_end: impl FnMut(usize),
+    ) -> Result<()> {
         let columns = batch.columns().iter().zip(&self.forced).map(|(array, forced)| {
             let formatter = Formatter::new(array, zone)?;
             let treatment = self.treatment(&formatter, *forced);
@@ -93,6 +99,7 @@ impl Delimited {
                 }
             }
             out.push(b'\n');
+            row_end(out.len());
         }
         Ok(())
     }

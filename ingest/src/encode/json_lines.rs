@@ -20,7 +20,13 @@ impl JsonLines {
         Self { keys: schema.fields().iter().map(|field| key(field)).collect() }
     }
 
-    pub(super) fn encode(&self, batch: &RecordBatch, zone: &Zone, out: &mut Vec<u8>) -> Result<()> {
+    pub(super) fn encode(
+        &self,
+        batch: &RecordBatch,
+        zone: &Zone,
+        out: &mut Vec<u8>,
+        mut row_end: impl FnMut(usize),
+    ) -> Result<()> {
         let schema = batch.schema_ref();
         let columns = schema.fields().iter().zip(batch.columns());
         let columns = columns.map(|(field, array)| Column::new(field, array, zone));
@@ -28,6 +34,7 @@ impl JsonLines {
         for row in 0..batch.num_rows() {
             object(&self.keys, &columns, row, out);
             out.push(b'\n');
+            row_end(out.len());
         }
         Ok(())
     }

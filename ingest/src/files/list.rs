@@ -26,7 +26,7 @@ const OPTIONS: MatchOptions = MatchOptions {
 /// files in it whose names start with neither `_` nor `.`), or a pattern with `*`, `**`, `?` and
 /// `[a-z]`. `base` is the store's URL, to which a path is appended for a file's URL.
 pub async fn list(store: &Arc<dyn ObjectStore>, path: &Path, base: &str) -> Result<Vec<File>> {
-    let url = |location: &Path| format!("{}/{location}", base.trim_end_matches('/'));
+    let url = |location: &Path| format!("{}/{location}", base.strip_suffix('/').unwrap_or(base));
     let found = match path.as_ref().find(['*', '?', '[']) {
         None => named(store, path).await,
         Some(first) => {

@@ -3,6 +3,7 @@
 //! Never: more of a file in memory than a few ranges and the chunks being decoded.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -11,11 +12,11 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, future, stream};
 
 use super::parquet_file::{self, ParquetOptions};
 use super::{Compression, File};
-use crate::decode::{self, Decoded, Decoder, OnError, decode_stream};
+use crate::decode::{self, Decoded, Decoder, Skipped, decode_stream};
 use crate::error::{Error, Result};
 use crate::origin::Origin;
 
@@ -77,34 +78,67 @@ pub fn read(
     Ok(rows.map(move |decoded| tagged(&origin, &schema, decoded?)).boxed())
 }
 
+/// What was read from several files; final when their rows have ended.
+#[derive(Debug, Default)]
+pub struct Tally {
+    rows: Vec<AtomicU64>,
+    skipped: Skipped,
+}
+
+impl Tally {
+    /// For so many files. More rows left out than `skipped_max` are an error.
+    pub fn new(files: usize, skipped_max: Option<u64>) -> Arc<Self> {
+        let rows = (0..files).map(|_| AtomicU64::new(0)).collect();
+        Arc::new(Self { rows, skipped: Skipped::new(skipped_max) })
+    }
+
+    /// The rows that came from each file, in the files' order.
+    pub fn rows(&self) -> impl Iterator<Item = u64> {
+        self.rows.iter().map(|rows| rows.load(Ordering::Relaxed))
+    }
+
+    /// The rows that were left out, of all files.
+    pub fn skipped(&self) -> u64 {
+        self.skipped.count()
+    }
+
+    fn count(&self, file: usize, decoded: &Decoded) -> Result<()> {
+        let rows: usize = decoded.batches.iter().map(RecordBatch::num_rows).sum();
+        if let Some(count) = self.rows.get(file) {
+            count.fetch_add(rows as u64, Ordering::Relaxed);
+        }
+        self.skipped.add(decoded)
+    }
+}
+
 /// The rows of several files, one file after the other, as one stream for a table's writer. With an
-/// origin, each row is tagged with the URL of its own file. The first bad row is an error.
+/// origin, each row is tagged with the URL of its own file.
 pub fn read_all(
     files: Vec<File>,
     schema: &SchemaRef,
     options: &ReadOptions,
-) -> Result<SendableRecordBatchStream> {
-    if let FileFormat::Decoded(decode) = &options.format
-        && decode.on_error != OnError::Stop
-    {
-        let message = "rejected rows of several files cannot be collected".to_owned();
-        return Err(Error::Option { sqlstate: "0A000", message });
-    }
+    tally: &Arc<Tally>,
+) -> SendableRecordBatchStream {
     let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
     let out = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
-    let (schema, options) = (Arc::clone(schema), options.clone());
-    let decoded = stream::iter(files)
-        .map(move |file| {
+    let (schema, options, tally) = (Arc::clone(schema), options.clone(), Arc::clone(tally));
+    let decoded = stream::iter(files.into_iter().enumerate())
+        .map(move |(nth, file)| {
             let origin = options.origin.clone();
             let origin = origin.map(|origin| Origin { source: Some(file.url.clone()), ..origin });
-            read(&file, &schema, ReadOptions { origin, ..options.clone() })
+            let decoded = read(&file, &schema, ReadOptions { origin, ..options.clone() })?;
+            let tally = Arc::clone(&tally);
+            Ok::<_, Error>(decoded.and_then(move |decoded| {
+                let counted = tally.count(nth, &decoded).map_err(|error| file.content_error(error));
+                future::ready(counted.map(|()| decoded))
+            }))
         })
         .try_flatten();
     let batches = decoded
         .map_ok(|decoded| stream::iter(decoded.batches.into_iter().map(Ok::<_, Error>)))
         .try_flatten()
         .map_err(DataFusionError::from);
-    Ok(Box::pin(RecordBatchStreamAdapter::new(out, batches)))
+    Box::pin(RecordBatchStreamAdapter::new(out, batches))
 }
 
 fn tagged(origin: &Origin, schema: &SchemaRef, decoded: Decoded) -> Result<Decoded> {

@@ -12,10 +12,10 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 use super::calendar::{SECONDS_PER_DAY, civil_from_days, days_from_civil};
 
 /// The time zone in which a `timestamptz` is shown and in which a text without an offset is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Zone(Kind);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
     /// Seconds east of UTC.
     Fixed(i32),

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, FieldRef};
 use bytes::Bytes;
 use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
@@ -130,16 +130,17 @@ pub(super) async fn with_types(
     if !undecided(&prepared) {
         return Ok(prepared);
     }
-    let decided = prepared.parameter_fields().iter().map(|field| field.data_type());
     let came = batch.schema();
-    let types: Vec<Option<DataType>> = decided
+    let fields: Vec<Option<FieldRef>> = prepared
+        .parameter_fields()
+        .iter()
         .zip(came.fields())
-        .map(|(decided, came)| match decided {
-            DataType::Null => Some(came.data_type().clone()),
-            decided => Some(decided.clone()),
+        .map(|(decided, came)| match decided.data_type() {
+            DataType::Null => Some(Arc::clone(came)),
+            _ => Some(Arc::new(decided.clone())),
         })
         .collect();
-    let again = statement::prepare(client, prepared.text(), &types).await?;
+    let again = statement::prepare(client, prepared.text(), &fields).await?;
     Ok(again.unwrap_or(prepared))
 }
 

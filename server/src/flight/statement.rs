@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, Ticket};
 use bytes::Bytes;
 use datafusion::scalar::ScalarValue;
@@ -34,7 +34,7 @@ pub(super) struct Surroundings {
 pub(super) async fn prepare(
     client: &Client,
     text: &str,
-    types: &[Option<DataType>],
+    parameters: &[Option<FieldRef>],
 ) -> Result<Option<Arc<Prepared>>, Status> {
     let mut statements = client.session.parse(text).map_err(status::failed)?;
     let Some(statement) = statements.pop() else { return Ok(None) };
@@ -42,7 +42,7 @@ pub(super) async fn prepare(
         let several = "syntax error: expected one statement, but several came";
         return Err(status::failed(sql::Error::syntax(several)));
     }
-    client.session.prepare(statement, types).await.map(Some).map_err(status::failed)
+    client.session.prepare(statement, parameters).await.map(Some).map_err(status::failed)
 }
 
 /// The columns that a statement announces.

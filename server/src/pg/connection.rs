@@ -20,7 +20,7 @@ use super::extended::{Portal, PreparedStatement};
 use super::frame::Frame;
 use super::message::{Malformed, Message};
 use super::reply::{Readiness, Severity};
-use super::wire::{Trouble, Wire};
+use super::wire::{IfGone, Trouble, Wire};
 use crate::error::Report;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
@@ -229,6 +229,10 @@ where
 
     /// The server waits for the client: everything said so far goes out, in one write.
     async fn ready(&mut self) -> Result<(), Trouble> {
+        match self.end_implicit().await {
+            Err(Trouble::Statement(report)) => self.statement_failed(&report),
+            other => other?,
+        }
         let readiness = match self.session.transaction_status() {
             TransactionStatus::Idle => Readiness::Idle,
             TransactionStatus::Open => Readiness::InTransaction,
@@ -243,6 +247,12 @@ where
         self.wire.flush().await?;
         self.wire.replies.shrink();
         Ok(())
+    }
+
+    /// Ends the transaction of statements that came together, if there is one.
+    pub(super) async fn end_implicit(&mut self) -> Result<(), Trouble> {
+        let ending = Box::pin(self.session.end_implicit());
+        Ok(self.wire.attend(IfGone::Finish, ending).await??)
     }
 
     /// The last words to a client, for which it gets only so long.

@@ -2,13 +2,25 @@
 //!
 //! Never: a COPY that is committed although the client did not say that it was done.
 
-use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
-use sql::{CopyIn, CopyOut, Output};
-use tokio::io::{AsyncRead, AsyncWrite};
+mod binary;
 
-use super::message::{Malformed, Message};
+use std::future::Future;
+
+use arrow::array::RecordBatch;
+use bytes::{Bytes, BytesMut};
+use datafusion::execution::SendableRecordBatchStream;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use sql::text::Zone;
+use sql::{CopyBody, CopyFormat, CopyIn, CopyOut, CopyRows, Output};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
+
+use super::message::{Format, Malformed, Message};
+use super::row::RowEncoder;
+use super::rows::columns;
 use super::wire::{IfGone, Trouble, Wire};
+use binary::BinaryReader;
 
 /// Small pieces of a client that sends row by row are put together up to this size.
 const PIECE_BYTES: usize = 64 << 10;
@@ -19,20 +31,35 @@ const PIECE_BYTES: usize = 64 << 10;
 pub(crate) async fn copy_in<R, W>(
     wire: &mut Wire<R, W>,
     mut copy: CopyIn,
+    zone: Zone,
 ) -> Result<String, Trouble>
 where
     R: AsyncRead + Unpin + Send,
     W: AsyncWrite + Unpin + Send,
 {
-    wire.replies.copy_in(copy.columns);
+    let mut binary = match copy.format {
+        CopyFormat::Text => None,
+        CopyFormat::Binary => Some(BinaryReader::new(&copy.schema, zone)?),
+    };
+    wire.replies.copy_in(copy.columns, format_of(copy.format));
     wire.flush().await?;
     loop {
-        match next_message(wire).await? {
+        let message = match within(copy.deadline(), next_message(wire)).await {
+            Some(message) => message?,
+            None => return Err(copy.time_out().into()),
+        };
+        match message {
             Message::CopyData(bytes) => {
                 let bytes = gather(wire, bytes)?;
-                wire.attend(IfGone::Stop, copy.send(bytes)).await??;
+                let Some(reader) = &mut binary else {
+                    wire.attend(IfGone::Stop, copy.send(bytes)).await??;
+                    continue;
+                };
+                send_all(wire, &mut copy, reader.feed(&bytes)?).await?;
             }
             Message::CopyDone => {
+                let last = binary.as_mut().map(BinaryReader::finish).transpose()?;
+                send_all(wire, &mut copy, last.flatten()).await?;
                 let done = wire.attend(IfGone::Finish, copy.finish()).await??;
                 return match done {
                     Output::Done { tag, .. } => Ok(tag),
@@ -49,6 +76,21 @@ where
             }
         }
     }
+}
+
+async fn send_all<R, W>(
+    wire: &mut Wire<R, W>,
+    copy: &mut CopyIn,
+    batches: impl IntoIterator<Item = RecordBatch, IntoIter: Send>,
+) -> Result<(), Trouble>
+where
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send,
+{
+    for batch in batches {
+        wire.attend(IfGone::Stop, copy.send_rows(batch)).await??;
+    }
+    Ok(())
 }
 
 async fn next_message<R, W>(wire: &mut Wire<R, W>) -> Result<Message, Trouble>
@@ -94,20 +136,88 @@ where
     R: AsyncRead + Unpin + Send,
     W: AsyncWrite + Unpin + Send,
 {
-    let rows = copy.rows();
-    wire.replies.copy_out(copy.columns);
-    loop {
-        wire.check()?;
-        let Some(bytes) = wire.attend(IfGone::Stop, copy.stream.next()).await?.transpose()? else {
-            break;
-        };
-        wire.replies.copy_data(&bytes);
-        if wire.replies.full() {
-            wire.flush().await?;
-        }
-    }
+    let (rows, deadline) = (copy.rows(), copy.deadline());
+    wire.replies.copy_out(copy.columns, format_of(copy.format));
+    let sent = match &mut copy.body {
+        CopyBody::Text(rows) => within(deadline, send_text(wire, rows)).await,
+        CopyBody::Binary(rows) => within(deadline, send_binary(wire, rows)).await,
+    };
+    sent.unwrap_or_else(|| Err(copy.time_out().into()))?;
     wire.replies.copy_done();
     Ok(CopyOut::tag(&rows))
+}
+
+/// Sends each row as a message of its own: clients that read row by row rely on it. Many messages
+/// go out in one write.
+async fn send_text<R, W>(
+    wire: &mut Wire<R, W>,
+    rows: &mut BoxStream<'static, sql::Result<CopyRows>>,
+) -> Result<(), Trouble>
+where
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send,
+{
+    loop {
+        wire.check()?;
+        let Some(rows) = wire.attend(IfGone::Stop, rows.next()).await?.transpose()? else {
+            return Ok(());
+        };
+        for row in rows.iter() {
+            wire.replies.copy_data(row);
+            if wire.replies.full() {
+                wire.flush().await?;
+            }
+        }
+    }
+}
+
+/// As [`send_text`], in Postgres' binary format. As there, the header is no message of its own but
+/// begins the first one.
+async fn send_binary<R, W>(
+    wire: &mut Wire<R, W>,
+    rows: &mut SendableRecordBatchStream,
+) -> Result<(), Trouble>
+where
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send,
+{
+    let columns = columns(&rows.schema(), &[Format::Binary])?;
+    let mut before = Some(binary::header());
+    loop {
+        wire.check()?;
+        let batch = wire.attend(IfGone::Stop, rows.next()).await?;
+        let Some(batch) = batch.transpose().map_err(sql::Error::from)? else { break };
+        let encoder = RowEncoder::new(&batch, &columns, &Zone::UTC)?;
+        for row in 0..encoder.rows() {
+            let before = before.take();
+            let before = before.as_ref().map_or(&[][..], |header| header);
+            encoder.encode_for_copy(before, row, wire.replies.buffer());
+            if wire.replies.full() {
+                wire.flush().await?;
+            }
+        }
+    }
+    let before = before.as_ref().map_or(&[][..], |header| header);
+    wire.replies.copy_data(&[before, &binary::TRAILER].concat());
+    Ok(())
+}
+
+fn format_of(format: CopyFormat) -> Format {
+    match format {
+        CopyFormat::Text => Format::Text,
+        CopyFormat::Binary => Format::Binary,
+    }
+}
+
+/// What the work gives, unless the time is over before.
+async fn within<T: Send>(
+    deadline: Option<Instant>,
+    work: impl Future<Output = T> + Send,
+) -> Option<T> {
+    match deadline {
+        None => Some(work.await),
+        Some(deadline) => timeout_at(deadline, work).await.ok(),
+    }
 }
 
 fn left() -> Trouble {

@@ -11,13 +11,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::connection::Connection;
 use super::copy::{copy_in, copy_out};
 use super::message::{Bind, Format, Message, Parse, Target};
-use super::parameter::{Parameter, declared_data_type};
+use super::parameter::{Parameter, declared_field};
 use super::reply::Column;
-use super::rows::{Rows, columns, tag, zone_of};
+use super::rows::{Rows, columns, zone_of};
 use super::wire::{IfGone, Trouble};
 
 /// Statements and portals that one session may keep under names.
 const NAMES_MAX: usize = 10_000;
+
+/// The type byte of a Sync.
+const SYNC: u8 = b'S';
 
 /// A statement that a client prepared.
 #[derive(Debug)]
@@ -99,7 +102,7 @@ where
             Some(statement) => {
                 let types = parameter_types
                     .iter()
-                    .map(|oid| declared_data_type(*oid))
+                    .map(|oid| declared_field(*oid))
                     .collect::<sql::Result<Vec<_>>>()?;
                 let preparing = Box::pin(self.session.prepare(statement, &types));
                 Some(self.wire.attend(IfGone::Stop, preparing).await??)
@@ -231,7 +234,7 @@ where
                 self.refuse_after_failure()?;
                 self.fetch(name, prepared, rows, rows_max).await?
             }
-            State::Finished if prepared.returns_rows() => Some(tag(prepared.text(), 0)),
+            State::Finished if prepared.returns_rows() => Some(prepared.tag(0)),
             State::Finished => {
                 let message = format!("portal \"{name}\" cannot be run");
                 return Err(Trouble::statement("55000", message));
@@ -255,6 +258,11 @@ where
         rows_max: Option<usize>,
     ) -> Result<Option<String>, Trouble> {
         self.metrics.statements.add(1);
+        if self.wire.reader.buffered_tag() != Some(SYNC) && !prepared.stands_alone() {
+            // More statements may follow before the Sync: they hold together or not at all. One
+            // that is alone, as most are, commits by itself and shares its commit with others.
+            self.session.begin_implicit();
+        }
         let if_gone = if prepared.returns_rows() { IfGone::Stop } else { IfGone::Finish };
         let running = Box::pin(self.session.run(prepared, parameters));
         Ok(match self.wire.attend(if_gone, running).await?? {
@@ -265,7 +273,9 @@ where
                 self.fetch(portal, prepared, rows, rows_max).await?
             }
             Output::Done { tag, .. } => Some(tag),
-            Output::CopyIn(copy) => Some(copy_in(&mut self.wire, copy).await?),
+            Output::CopyIn(copy) => {
+                Some(copy_in(&mut self.wire, copy, zone_of(&self.session)).await?)
+            }
             Output::CopyOut(copy) => Some(copy_out(&mut self.wire, copy).await?),
         })
     }
@@ -281,7 +291,7 @@ where
         let sent = rows.send(&mut self.wire, rows_max).await?;
         self.metrics.rows_sent.add(sent.rows);
         if sent.ended {
-            return Ok(Some(tag(prepared.text(), sent.rows)));
+            return Ok(Some(prepared.tag(sent.rows)));
         }
         if let Some(portal) = self.portals.get_mut(portal) {
             portal.state = State::Rows(rows);

@@ -8,7 +8,9 @@ mod binary;
 #[cfg(test)]
 mod tests;
 
-use arrow::datatypes::{DataType, Field};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef};
 use bytes::Bytes;
 use datafusion::scalar::ScalarValue;
 use sql::text::{Parser, Zone};
@@ -69,10 +71,10 @@ impl Parameter {
     }
 }
 
-/// The Arrow type that a declared OID stands for, for the planner. None: the server decides.
-pub(crate) fn declared_data_type(oid: u32) -> sql::Result<Option<DataType>> {
+/// The field that a declared OID stands for, for the planner. None: the server decides.
+pub(crate) fn declared_field(oid: u32) -> sql::Result<Option<FieldRef>> {
     let field = declared_type(oid)?.and_then(|declared| field_of_pg_type("", &declared, true));
-    Ok(field.map(|field| field.data_type().clone()))
+    Ok(field.map(Arc::new))
 }
 
 fn declared_type(oid: u32) -> sql::Result<Option<PgType>> {

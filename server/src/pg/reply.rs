@@ -136,20 +136,20 @@ impl<W> Replies<W> {
         });
     }
 
-    pub(crate) fn copy_in(&mut self, columns: usize) {
-        self.copy_response(b'G', columns);
+    pub(crate) fn copy_in(&mut self, columns: usize, format: Format) {
+        self.copy_response(b'G', columns, format);
     }
 
-    pub(crate) fn copy_out(&mut self, columns: usize) {
-        self.copy_response(b'H', columns);
+    pub(crate) fn copy_out(&mut self, columns: usize, format: Format) {
+        self.copy_response(b'H', columns, format);
     }
 
-    /// Both COPY formats that the server speaks, text and csv, are text on the wire.
-    fn copy_response(&mut self, tag: u8, columns: usize) {
+    /// The format of all, then that of each column; csv and JSON are text here.
+    fn copy_response(&mut self, tag: u8, columns: usize, format: Format) {
         self.message(tag, |out| {
-            out.push(0);
+            out.push(u8::from(format == Format::Binary));
             count(out, columns);
-            out.extend(std::iter::repeat_n(0, columns * 2));
+            out.extend(std::iter::repeat_n(format.code().to_be_bytes(), columns).flatten());
         });
     }
 

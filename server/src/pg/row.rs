@@ -47,9 +47,20 @@ impl RowEncoder {
 
     /// Appends the message of one row.
     pub(crate) fn encode(&self, row: usize, out: &mut Vec<u8>) {
-        out.push(b'D');
+        self.encode_as(b'D', &[], row, out);
+    }
+
+    /// Appends a row as data of a binary COPY, which differs by the message's type and by what may
+    /// stand before the row.
+    pub(crate) fn encode_for_copy(&self, before: &[u8], row: usize, out: &mut Vec<u8>) {
+        self.encode_as(b'd', before, row, out);
+    }
+
+    fn encode_as(&self, tag: u8, before: &[u8], row: usize, out: &mut Vec<u8>) {
+        out.push(tag);
         let start = out.len();
         out.extend([0; 4]);
+        out.extend_from_slice(before);
         out.extend((self.columns.len() as u16).to_be_bytes());
         for column in &self.columns {
             match column {

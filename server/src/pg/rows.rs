@@ -159,35 +159,9 @@ fn fixed_zone(offset: &str) -> Option<Zone> {
     Zone::fixed(if offset.starts_with('-') { -seconds } else { seconds })
 }
 
-/// The command tag of a statement that gave rows, from the word that it begins with.
-pub(crate) fn tag(statement: &str, rows: u64) -> String {
-    let word: String = statement
-        .trim_start_matches(|c: char| c.is_whitespace() || c == '(')
-        .chars()
-        .take_while(char::is_ascii_alphabetic)
-        .collect::<String>()
-        .to_ascii_uppercase();
-    match word.as_str() {
-        "FETCH" | "MOVE" | "UPDATE" | "DELETE" | "MERGE" => format!("{word} {rows}"),
-        "INSERT" => format!("INSERT 0 {rows}"),
-        "SHOW" | "EXPLAIN" => word,
-        _ => format!("SELECT {rows}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tags_are_those_of_postgres() {
-        assert_eq!(tag("select 1", 1), "SELECT 1");
-        assert_eq!(tag("(values (1), (2))", 2), "SELECT 2");
-        assert_eq!(tag("WITH x AS (SELECT 1) SELECT * FROM x", 1), "SELECT 1");
-        assert_eq!(tag("fetch 5 from c", 5), "FETCH 5");
-        assert_eq!(tag("SHOW ALL", 3), "SHOW");
-        assert_eq!(tag("INSERT INTO t VALUES (1) RETURNING *", 1), "INSERT 0 1");
-    }
 
     #[test]
     fn offsets_are_zones() {

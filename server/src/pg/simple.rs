@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::Connection;
 use super::copy::{copy_in, copy_out};
-use super::rows::{Rows, columns, tag, zone_of};
+use super::rows::{Rows, columns, zone_of};
 use super::wire::{IfGone, Trouble};
 
 /// The statement and the portal without a name, which a simple query takes the place of.
@@ -26,19 +26,30 @@ where
         if statements.is_empty() {
             self.wire.replies.empty_query();
         }
-        for statement in statements {
-            self.simple_statement(statement).await?;
+        let count = statements.len();
+        for (at, statement) in statements.into_iter().enumerate() {
+            if count > 1 {
+                // Statements of one text hold together or not at all.
+                self.session.begin_implicit();
+            }
+            let tag = self.simple_statement(statement).await?;
+            if at + 1 == count {
+                self.end_implicit().await?;
+            }
+            self.tell_news();
+            self.wire.replies.command_complete(&tag);
         }
         Ok(())
     }
 
-    async fn simple_statement(&mut self, statement: Statement) -> Result<(), Trouble> {
+    /// Runs a statement and tells its rows. Gives the command tag.
+    async fn simple_statement(&mut self, statement: Statement) -> Result<String, Trouble> {
         self.metrics.statements.add(1);
         let preparing = Box::pin(self.session.prepare(statement, &[]));
         let prepared = self.wire.attend(IfGone::Stop, preparing).await??;
         let if_gone = if prepared.returns_rows() { IfGone::Stop } else { IfGone::Finish };
         let running = Box::pin(self.session.run(&prepared, Vec::new()));
-        let tag = match self.wire.attend(if_gone, running).await?? {
+        Ok(match self.wire.attend(if_gone, running).await?? {
             Output::Rows(stream) => {
                 let schema = prepared.columns().unwrap_or_else(|| stream.schema());
                 let columns = columns(&schema, &[])?;
@@ -46,14 +57,11 @@ where
                 let mut rows = Rows::new(stream, columns, zone_of(&self.session));
                 let sent = rows.send(&mut self.wire, None).await?;
                 self.metrics.rows_sent.add(sent.rows);
-                tag(prepared.text(), sent.rows)
+                prepared.tag(sent.rows)
             }
             Output::Done { tag, .. } => tag,
-            Output::CopyIn(copy) => copy_in(&mut self.wire, copy).await?,
+            Output::CopyIn(copy) => copy_in(&mut self.wire, copy, zone_of(&self.session)).await?,
             Output::CopyOut(copy) => copy_out(&mut self.wire, copy).await?,
-        };
-        self.tell_news();
-        self.wire.replies.command_complete(&tag);
-        Ok(())
+        })
     }
 }

@@ -5,6 +5,7 @@ mod cancel;
 mod copy;
 mod extended;
 mod fuzz;
+mod implicit;
 mod lifecycle;
 mod simple;
 
@@ -28,6 +29,14 @@ async fn server() -> Arc<Server> {
 
 async fn server_with(change: impl FnOnce(&mut Limits)) -> Arc<Server> {
     let config = EngineConfig { warehouse: "memory://".to_owned(), ..EngineConfig::default() };
+    server_of_with(config, change).await
+}
+
+async fn server_of(config: EngineConfig) -> Arc<Server> {
+    server_of_with(config, |_| {}).await
+}
+
+async fn server_of_with(config: EngineConfig, change: impl FnOnce(&mut Limits)) -> Arc<Server> {
     let engine = Engine::open(config).await.unwrap();
     let mut limits = Limits {
         sessions_max: 10,

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
+use sql::Commitment;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
@@ -81,6 +82,8 @@ pub(crate) struct Wire<R, W> {
     running: Arc<Running>,
     /// Of the statement in hand, if there is one.
     token: Option<CancellationToken>,
+    /// Whether that statement can still be given up.
+    commitment: Commitment,
     shutdown: Shutdown,
 }
 
@@ -89,9 +92,10 @@ impl<R: AsyncRead + Unpin + Send, W: AsyncWrite + Unpin + Send> Wire<R, W> {
         reader: FrameReader<R>,
         replies: Replies<W>,
         running: Arc<Running>,
+        commitment: Commitment,
         shutdown: Shutdown,
     ) -> Self {
-        Self { reader, replies, running, token: None, shutdown }
+        Self { reader, replies, running, token: None, commitment, shutdown }
     }
 
     /// From now on a cancel hits the statement in hand.
@@ -116,19 +120,22 @@ impl<R: AsyncRead + Unpin + Send, W: AsyncWrite + Unpin + Send> Wire<R, W> {
         }
     }
 
-    /// Waits for work; a cancel or the server's end drops it.
+    /// Waits for work; a cancel or the server's end drops it, unless it commits.
     pub(crate) async fn attend<T: Send>(
         &mut self,
         if_gone: IfGone,
         work: impl Future<Output = T> + Send,
     ) -> Result<T, Trouble> {
-        tokio::select! {
-            biased;
-            done = work => Ok(done),
-            () = tripped(self.token.as_ref()) => Err(cancelled()),
-            () = self.shutdown.kill.cancelled() => Err(Trouble::shutdown()),
-            () = self.reader.gone(), if if_gone == IfGone::Stop => Err(gone()),
-        }
+        let (token, shutdown, reader) = (self.token.as_ref(), &self.shutdown, &mut self.reader);
+        let interruption = async move {
+            tokio::select! {
+                biased;
+                () = tripped(token) => cancelled(),
+                () = shutdown.kill.cancelled() => Trouble::shutdown(),
+                () = reader.gone(), if if_gone == IfGone::Stop => gone(),
+            }
+        };
+        self.commitment.unless(interruption, work).await
     }
 
     /// The next message in the middle of a statement.

@@ -61,7 +61,8 @@ impl std::fmt::Debug for Cursor {
 /// Rows that were not fetched yet.
 struct Source {
     rest: Option<RecordBatch>,
-    stream: SendableRecordBatchStream,
+    /// None while rows are being computed: a FETCH that is stopped takes the query with it.
+    stream: Option<SendableRecordBatchStream>,
 }
 
 impl Source {
@@ -69,12 +70,17 @@ impl Source {
     async fn take(&mut self, most: usize) -> datafusion::error::Result<Option<RecordBatch>> {
         let batch = match self.rest.take() {
             Some(rest) => Some(rest),
-            None => loop {
-                match self.stream.try_next().await? {
-                    Some(batch) if batch.num_rows() == 0 => {}
-                    other => break other,
-                }
-            },
+            None => {
+                let mut stream = self.stream.take().ok_or_else(stopped)?;
+                let batch = loop {
+                    match stream.try_next().await? {
+                        Some(batch) if batch.num_rows() == 0 => {}
+                        other => break other,
+                    }
+                };
+                self.stream = Some(stream);
+                batch
+            }
         };
         let Some(batch) = batch else { return Ok(None) };
         if batch.num_rows() > most {
@@ -83,6 +89,11 @@ impl Source {
         }
         Ok(Some(batch))
     }
+}
+
+fn stopped() -> Error {
+    let message = "cannot fetch from the cursor: a FETCH from it failed or was canceled";
+    Error::new("24000", message).with_hint("CLOSE it, and DECLARE it again.")
 }
 
 impl Cursors {
@@ -196,7 +207,7 @@ pub(crate) async fn declare(
     let cursor = Cursor {
         schema: stream.schema(),
         hold: declare.hold,
-        source: Arc::new(tokio::sync::Mutex::new(Source { rest: None, stream })),
+        source: Arc::new(tokio::sync::Mutex::new(Source { rest: None, stream: Some(stream) })),
     };
     session.cursors().0.lock().insert(declare.name.clone(), cursor);
     Ok(Output::done("DECLARE CURSOR"))

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
-use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::displayable;
-use datafusion::physical_plan::execute_stream;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast;
 use futures::TryStreamExt;
 
+use crate::compute::Compute;
 use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::session::Session;
@@ -99,15 +98,14 @@ pub(crate) async fn run(
         lines.push("Physical plan:".to_owned());
     }
     let shown = if explain.analyze {
-        let mut rows = execute_stream(Arc::clone(&physical), state.task_ctx())?;
-        while rows.try_next().await?.is_some() {}
-        DisplayableExecutionPlan::with_metrics(physical.as_ref())
-            .indent(explain.verbose)
-            .to_string()
+        let mut running = Compute::start(physical, state.task_ctx())?;
+        while running.rows.try_next().await?.is_some() {}
+        running.metrics(explain.verbose)
     } else {
-        displayable(physical.as_ref()).indent(explain.verbose).to_string()
+        let shown = displayable(physical.as_ref()).indent(explain.verbose).to_string();
+        shown.lines().map(ToOwned::to_owned).collect()
     };
-    lines.extend(shown.lines().map(ToOwned::to_owned));
+    lines.extend(shown);
     Ok(rows_of(RecordBatch::try_new(schema(), vec![Arc::new(StringArray::from(lines))])?))
 }
 

@@ -103,7 +103,7 @@ async fn plan_rows(
     let target = InsertTarget::new(state, &pinned.snapshot.schema)?;
     names.tables.insert(TARGET.into(), provider_as_source(Arc::new(target)));
     match plan::statement(state, &names, statement, given) {
-        Ok(LogicalPlan::Dml(dml)) => Ok(Arc::unwrap_or_clone(dml.input)),
+        Ok(LogicalPlan::Dml(dml)) => dml::project_to(Arc::unwrap_or_clone(dml.input), &schema),
         Ok(_) => Err(Error::internal("an INSERT has no rows")),
         Err(error) if error.message().contains("Column count doesn't match") => {
             Err(Error::syntax("INSERT has not as many expressions as target columns"))

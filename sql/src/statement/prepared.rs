@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::sql::sqlparser::ast;
 
 use crate::error::{Error, Result, state};
@@ -71,8 +71,8 @@ pub(crate) async fn prepare(session: &Session, prepare: &Prepare) -> Result<Outp
     let given = prepare
         .data_types
         .iter()
-        .map(|t| Ok(Some(types::field_of_value_type(t, "", true)?.data_type().clone())))
-        .collect::<Result<Vec<Option<DataType>>>>()?;
+        .map(|t| Ok(Some(Arc::new(types::field_of_value_type(t, "", true)?))))
+        .collect::<Result<Vec<Option<FieldRef>>>>()?;
     let prepared = session.prepare(prepare.statement.clone(), &given).await?;
     session.with(|s| s.prepared.insert(prepare.name.clone(), prepared));
     Ok(Output::done("PREPARE"))

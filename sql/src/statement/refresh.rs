@@ -52,7 +52,8 @@ pub(crate) async fn run(session: &Session, refresh: &Refresh) -> Result<Output> 
         ));
     };
     if session.in_transaction() {
-        return Err(Error::unsupported(
+        return Err(Error::new(
+            state::ACTIVE_TRANSACTION,
             "REFRESH MATERIALIZED VIEW cannot run inside a transaction block",
         ));
     }
@@ -91,6 +92,8 @@ pub(crate) async fn fill(
         user: Some(session.user().to_owned()),
         ..Commit::new("REFRESH", CommitKind::Rewrite { read_all: true })
     };
+    let commitment = session.commitment();
+    let _committing = commitment.make();
     pinned.table.commit(&pinned.snapshot, commit).await?;
     Ok(())
 }

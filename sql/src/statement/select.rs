@@ -8,12 +8,12 @@ use datafusion::common::ParamValues;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::execute_stream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 
+use crate::compute::Compute;
 use crate::error::{Error, Result, state};
 use crate::output::Output;
 use crate::pg_catalog;
@@ -35,9 +35,17 @@ pub(crate) async fn describe(
 ) -> Result<(Vec<Field>, Option<SchemaRef>)> {
     let state = session.planning_state();
     let planned = plan_query(session, &state, query, given).await?;
-    let schema = Arc::new(planned.plan.schema().as_arrow().clone());
+    let schema = Arc::new(coerced(&state, &planned.plan).schema().as_arrow().clone());
     let schema = renamed(&schema, planned.names.as_deref());
     Ok((parameter_fields(&planned.plan, given)?, Some(schema)))
+}
+
+/// The plan with the types that its rows will have, as of `1 UNION SELECT 1.5`; as it is where a
+/// parameter's type is not known yet.
+fn coerced(state: &SessionState, plan: &LogicalPlan) -> LogicalPlan {
+    let analyzed =
+        state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
+    analyzed.unwrap_or_else(|_| plan.clone())
 }
 
 /// Runs a query; the rows are computed as they are taken.
@@ -93,7 +101,7 @@ pub(crate) async fn execute(
 ) -> Result<SendableRecordBatchStream> {
     let optimized = state.optimize(&plan)?;
     let physical = state.query_planner().create_physical_plan(&optimized, state).await?;
-    Ok(execute_stream(physical, state.task_ctx())?)
+    Ok(Compute::run(physical, state.task_ctx())?)
 }
 
 /// Puts values in place of `$1`, `$2`, ...

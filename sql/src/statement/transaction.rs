@@ -11,40 +11,65 @@ use crate::resolve::fold;
 use crate::session::Session;
 use crate::transaction::Transaction;
 
-/// `BEGIN` or `START TRANSACTION`.
+/// `BEGIN` or `START TRANSACTION`. Among statements that came together it opens a transaction that
+/// holds those before it, too, as in PostgreSQL.
 pub(crate) fn begin(session: &Session, modes: &[ast::TransactionMode]) -> Result<Output> {
-    if session.in_transaction() {
-        let warning = "there is already a transaction in progress";
-        session.notice(Notice::warning(state::ACTIVE_TRANSACTION, warning));
-        return Ok(Output::done("BEGIN"));
-    }
     let snapshot = session.snapshot();
-    session.with(|s| {
-        let mut read_only = s.settings.bool("default_transaction_read_only");
-        for mode in modes {
-            match mode {
-                ast::TransactionMode::AccessMode(mode) => {
-                    read_only = *mode == ast::TransactionAccessMode::ReadOnly;
-                }
-                ast::TransactionMode::IsolationLevel(_) => {}
+    let already = session.with(|s| {
+        let read_only = read_only(modes);
+        match &mut s.transaction {
+            Some(open) if open.implicit => {
+                open.implicit = false;
+                open.read_only = read_only.unwrap_or(open.read_only);
+                false
+            }
+            Some(_) => true,
+            None => {
+                let default = || s.settings.bool("default_transaction_read_only");
+                let read_only = read_only.unwrap_or_else(default);
+                s.transaction = Some(Transaction::new(snapshot, s.settings.clone(), read_only));
+                false
             }
         }
-        s.transaction = Some(Transaction::new(snapshot, s.settings.clone(), read_only));
     });
+    if already {
+        let warning = "there is already a transaction in progress";
+        session.notice(Notice::warning(state::ACTIVE_TRANSACTION, warning));
+    }
     Ok(Output::done("BEGIN"))
+}
+
+/// What `READ ONLY` or `READ WRITE` says, the last one; every isolation level is the same.
+fn read_only(modes: &[ast::TransactionMode]) -> Option<bool> {
+    modes.iter().rev().find_map(|mode| match mode {
+        ast::TransactionMode::AccessMode(mode) => {
+            Some(*mode == ast::TransactionAccessMode::ReadOnly)
+        }
+        ast::TransactionMode::IsolationLevel(_) => None,
+    })
 }
 
 /// `COMMIT` or `END`. Of a failed transaction it is a ROLLBACK, and its tag says so.
 pub(crate) async fn commit(session: &Session, chain: bool) -> Result<Output> {
     refuse_chain(chain)?;
-    let Some(transaction) = session.with(|s| s.transaction.take()) else {
+    if !begun(session) {
         session.notice(no_transaction());
-        return Ok(Output::done("COMMIT"));
-    };
+    }
+    let tag = if finish(session).await? { "COMMIT" } else { "ROLLBACK" };
+    Ok(Output::done(tag))
+}
+
+/// Ends the open transaction, if there is one: commits it unless a statement in it failed. Tells
+/// whether everything holds.
+pub(crate) async fn finish(session: &Session) -> Result<bool> {
+    // From here on it is not known whether the transaction holds until the commit has ended.
+    let commitment = session.commitment();
+    let _committing = commitment.make();
+    let Some(transaction) = session.with(|s| s.transaction.take()) else { return Ok(true) };
     session.cursors().close_without_hold();
     if transaction.failed {
         session.with(|s| s.settings = transaction.settings);
-        return Ok(Output::done("ROLLBACK"));
+        return Ok(false);
     }
     let before = transaction.settings.clone();
     let committed = transaction.commit(session.engine()).await;
@@ -52,8 +77,12 @@ pub(crate) async fn commit(session: &Session, chain: bool) -> Result<Output> {
         Ok(()) => s.settings.end_transaction(),
         Err(_) => s.settings = before,
     });
-    committed?;
-    Ok(Output::done("COMMIT"))
+    committed.map(|()| true)
+}
+
+/// Whether a BEGIN opened a transaction.
+fn begun(session: &Session) -> bool {
+    session.with(|s| s.transaction.as_ref().is_some_and(|open| !open.implicit))
 }
 
 /// `ROLLBACK`, `ABORT` or `ROLLBACK TO SAVEPOINT`.
@@ -67,15 +96,15 @@ pub(crate) fn rollback(
         open(session, "ROLLBACK TO SAVEPOINT", |t| t.rollback_to(&fold(name)))?;
         return Ok(Output::done("ROLLBACK"));
     }
-    session.cursors().close_without_hold();
-    let rolled_back = session.with(|s| {
-        let transaction = s.transaction.take()?;
-        s.settings = transaction.settings;
-        Some(())
-    });
-    if rolled_back.is_none() {
+    if !begun(session) {
         session.notice(no_transaction());
     }
+    session.cursors().close_without_hold();
+    session.with(|s| {
+        if let Some(transaction) = s.transaction.take() {
+            s.settings = transaction.settings;
+        }
+    });
     Ok(Output::done("ROLLBACK"))
 }
 
@@ -100,8 +129,8 @@ fn open<T>(
     f: impl FnOnce(&mut Transaction) -> Result<T>,
 ) -> Result<T> {
     session.with(|s| match &mut s.transaction {
-        Some(transaction) => f(transaction),
-        None => Err(Error::new(
+        Some(transaction) if !transaction.implicit => f(transaction),
+        _ => Err(Error::new(
             state::NO_ACTIVE_TRANSACTION,
             format!("{statement} can only be used in transaction blocks"),
         )),

@@ -10,7 +10,7 @@ use datafusion::datasource::file_format::file_compression_type::FileCompressionT
 use futures::stream;
 
 use crate::decode::{OnError, UnknownFields};
-use crate::files::read_all;
+use crate::files::{Tally, read_all};
 use crate::origin::Origin;
 
 async fn compressed(bytes: &[u8], codec: FileCompressionType) -> Vec<u8> {
@@ -160,23 +160,60 @@ async fn several_files_are_one_stream() {
         let (store, table, options) = (&store, &table, &options);
         async move {
             let files = list(store, &Path::parse(pattern).unwrap(), BASE).await.unwrap();
-            let rows = read_all(files, table, options).unwrap();
-            rows.try_collect::<Vec<_>>().await
+            let tally = Tally::new(files.len(), Some(1));
+            let rows = read_all(files, table, options, &tally).try_collect::<Vec<_>>().await;
+            rows.map(|rows| (rows, tally.rows().collect::<Vec<_>>(), tally.skipped()))
         }
     };
-    let good = all("in/[12].csv").await.unwrap();
+    let (good, counts, _) = all("in/[12].csv").await.unwrap();
     let expected =
         ["1|memory://lake/in/1.csv|1", "2|memory://lake/in/1.csv|2", "3|memory://lake/in/2.csv|1"];
     assert_eq!(shown(&good), expected);
+    assert_eq!(counts, [2, 1]);
     let error = all("in/*.csv").await.unwrap_err();
     assert_eq!(
         error.find_root().to_string(),
         "External error: invalid input syntax for type bigint: \"x\""
     );
+}
 
-    let collecting = decode::Options { on_error: OnError::Collect, ..csv() };
-    let options = super::options(FileFormat::Decoded(collecting));
-    assert_eq!(read_all(Vec::new(), &table, &options).err().unwrap().sqlstate(), "0A000");
+#[tokio::test]
+async fn rows_of_several_files_are_left_out_up_to_a_limit() {
+    let files: [(&str, &[u8]); 2] =
+        [("in/1.csv", b"1\nx\n2\n"), ("in/2.csv", b"y\n3\n99999999999999999999\n")];
+    let store = store_with(&files).await;
+    let decode = decode::Options { on_error: OnError::Collect, ..csv() };
+    let options = options(FileFormat::Decoded(decode));
+    let table = schema(&[("id", DataType::Int64)]);
+    let all = |max: Option<u64>| {
+        let (store, table, options) = (&store, &table, &options);
+        async move {
+            let files = list(store, &Path::parse("in").unwrap(), BASE).await.unwrap();
+            let tally = Tally::new(files.len(), max);
+            let rows = read_all(files, table, options, &tally).try_collect::<Vec<_>>().await;
+            (rows.map(|rows| shown(&rows)), tally.rows().collect::<Vec<_>>(), tally.skipped())
+        }
+    };
+    for max in [None, Some(3)] {
+        let (rows, counts, skipped) = all(max).await;
+        assert_eq!(rows.unwrap(), ["1", "2", "3"]);
+        assert_eq!((counts.as_slice(), skipped), ([2, 1].as_slice(), 3));
+    }
+    let error = all(Some(2)).await.0.unwrap_err().find_root().to_string();
+    let expected = "skipped more than REJECT_LIMIT (2) rows due to data type incompatibility";
+    assert!(error.contains(expected), "{error}");
+}
+
+#[tokio::test]
+async fn a_row_of_another_shape_is_never_left_out() {
+    let store = store_with(&[("a.csv", b"1\n2,3\n")]).await;
+    let decode = decode::Options { on_error: OnError::Collect, ..csv() };
+    let options = options(FileFormat::Decoded(decode));
+    let tally = Tally::new(1, None);
+    let table = schema(&[("id", DataType::Int64)]);
+    let rows = read_all(vec![file(&store, "a.csv").await], &table, &options, &tally);
+    let error = rows.try_collect::<Vec<_>>().await.unwrap_err().find_root().to_string();
+    assert!(error.contains("extra data after last expected column"), "{error}");
 }
 
 #[tokio::test]

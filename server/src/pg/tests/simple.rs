@@ -134,3 +134,22 @@ async fn nonsense_in_a_whole_frame_is_an_error_like_any_other() {
     assert_eq!(sqlstate(&client.until_ready().await), "0A000");
     client.assert_usable().await;
 }
+
+#[tokio::test]
+async fn tags_are_those_of_postgres() {
+    let mut client = Client::connect(&server().await).await;
+    for (text, tag) in [
+        ("/* a comment */ SELECT 1", "SELECT 1"),
+        ("(VALUES (1), (2))", "SELECT 2"),
+        ("WITH x AS (SELECT 1) SELECT * FROM x", "SELECT 1"),
+        ("-- a comment\nSHOW TimeZone", "SHOW"),
+        ("EXPLAIN SELECT 1", "EXPLAIN"),
+    ] {
+        let replies = client.query(text).await;
+        let told = replies.iter().find(|reply| reply.tag == b'C').map(Reply::text);
+        assert_eq!(told.as_deref(), Some(tag), "{text}");
+    }
+    client.query("BEGIN; DECLARE c CURSOR FOR VALUES (1), (2), (3)").await;
+    let replies = client.query("/* next */ FETCH 2 FROM c").await;
+    assert_eq!(replies.iter().find(|reply| reply.tag == b'C').unwrap().text(), "FETCH 2");
+}

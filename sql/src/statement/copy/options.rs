@@ -1,16 +1,18 @@
 //! What `COPY ... WITH (...)` may say, in the new and in the old spelling.
+//!
+//! Never: an option that is read and has no effect. What does not go together is refused here.
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-use bytes::Bytes;
+use std::collections::HashSet;
+
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
-use ingest::decode::{Decoder, Format, Header, Options as DecodeOptions, UnknownFields};
-use ingest::text::{Formatter, Zone};
-use ingest::{Dialect, DialectOptions};
+use ingest::decode::Header;
+use ingest::encode::ForceQuote;
+use ingest::files::Compression;
 
 use crate::error::{Error, Result, nearest, state};
 use crate::parser::{expected, parse_word, parse_words, syntax_error};
+use crate::resolve::fold;
 use crate::settings::parse_bool;
 use crate::statement::copy::{expect_token, parse_columns};
 
@@ -21,167 +23,270 @@ pub(crate) enum FileFormat {
     Csv,
     JsonLines,
     Parquet,
+    /// Of the client's streams only.
+    Binary,
+}
+
+/// What happens to a file that is not what it was when it was loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ChangedFile {
+    Error,
+    Load,
+    Skip,
 }
 
 /// Everything that `WITH` said.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
-    pub(crate) format: FileFormat,
-    header: Header,
-    delimiter: Option<String>,
-    null: Option<String>,
-    quote: Option<String>,
-    escape: Option<String>,
-    force_null: Vec<String>,
-    force_not_null: Vec<String>,
-    force_quote: Vec<String>,
-    force_quote_all: bool,
+    pub(super) format: FileFormat,
+    pub(super) compression: Option<Compression>,
+    pub(super) header: Header,
+    pub(super) delimiter: Option<String>,
+    pub(super) null: Option<String>,
+    pub(super) quote: Option<String>,
+    pub(super) escape: Option<String>,
+    pub(super) force_null: ForceQuote,
+    pub(super) force_not_null: ForceQuote,
+    pub(super) force_quote: ForceQuote,
+    /// `ON_ERROR ignore`.
+    pub(super) skips_rows: bool,
+    pub(super) reject_limit: Option<u64>,
+    pub(super) changed_file: ChangedFile,
+    /// Load files although they are loaded already.
+    pub(super) force: bool,
+    /// Replace a file that is there.
+    pub(super) overwrite: bool,
 }
 
-const KNOWN: [&str; 11] = [
-    "format",
-    "header",
-    "delimiter",
-    "null",
-    "quote",
-    "escape",
-    "encoding",
-    "force_null",
-    "force_not_null",
-    "force_quote",
-    "on_error",
+/// Which statements have an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    All,
+    From,
+    To,
+    FromFiles,
+    ToFile,
+    Files,
+}
+
+/// The options. Names are looked up and suggested here.
+const KNOWN: [(&str, Of); 19] = [
+    ("format", Of::All),
+    ("header", Of::All),
+    ("delimiter", Of::All),
+    ("null", Of::All),
+    ("quote", Of::All),
+    ("escape", Of::All),
+    ("encoding", Of::All),
+    ("freeze", Of::From),
+    ("force_null", Of::From),
+    ("force_not_null", Of::From),
+    ("force_quote", Of::To),
+    ("on_error", Of::From),
+    ("reject_limit", Of::From),
+    ("log_verbosity", Of::From),
+    ("compression", Of::Files),
+    ("changed_file", Of::FromFiles),
+    ("force", Of::FromFiles),
+    ("overwrite", Of::ToFile),
+    ("default", Of::From),
 ];
 
-/// Reads the options of a COPY. A location's suffix tells the format where nothing else does.
+/// The direction and the other end of a COPY.
+#[derive(Debug, Clone, Copy)]
+struct Direction<'a> {
+    from: bool,
+    location: Option<&'a str>,
+}
+
+impl Direction<'_> {
+    fn has(self, of: Of) -> bool {
+        match of {
+            Of::All => true,
+            Of::From => self.from,
+            Of::To => !self.from,
+            Of::FromFiles => self.from && self.location.is_some(),
+            Of::ToFile => !self.from && self.location.is_some(),
+            Of::Files => self.location.is_some(),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match (self.from, self.location.is_some()) {
+            (true, true) => "COPY FROM a location",
+            (true, false) => "COPY FROM STDIN",
+            (false, true) => "COPY TO a location",
+            (false, false) => "COPY TO STDOUT",
+        }
+    }
+}
+
+/// Reads the options of a COPY. A location's suffixes tell what nothing else does.
 pub(super) fn parse(
     parser: &mut Parser<'_>,
     from: bool,
     location: Option<&str>,
 ) -> Result<Options> {
-    let mut options = Options {
-        format: by_suffix(location),
-        header: Header::Absent,
-        delimiter: None,
-        null: None,
-        quote: None,
-        escape: None,
-        force_null: Vec::new(),
-        force_not_null: Vec::new(),
-        force_quote: Vec::new(),
-        force_quote_all: false,
-    };
+    let direction = Direction { from, location };
+    let mut options = Options::of(location);
     parse_word(parser, "WITH");
     if parser.peek_token().token == Token::LParen {
         parser.next_token();
+        let mut given = HashSet::new();
         loop {
-            options.one(parser, from)?;
-            if parser.peek_token().token == Token::Comma {
-                parser.next_token();
-            } else {
+            let name = parser.parse_identifier().map_err(syntax_error)?.value.to_lowercase();
+            if given.contains(&name) {
+                return Err(Error::syntax("conflicting or redundant options")
+                    .with_detail(format!("Option \"{name}\" is given twice.")));
+            }
+            options.one(parser, &name, direction)?;
+            given.insert(name);
+            if parser.peek_token().token != Token::Comma {
                 break;
             }
+            parser.next_token();
         }
         expect_token(parser, &Token::RParen)?;
     } else {
-        options.old_spelling(parser)?;
+        options.old_spelling(parser, direction)?;
     }
-    options.check(from)?;
+    options.check(direction)?;
     Ok(options)
 }
 
-fn by_suffix(location: Option<&str>) -> FileFormat {
-    let suffix = location.and_then(|l| l.rsplit_once('.')).map(|(_, suffix)| suffix);
-    match suffix.map(str::to_ascii_lowercase).as_deref() {
+/// The format and the compression that the end of a name tells.
+fn by_suffix(location: Option<&str>) -> (FileFormat, Compression) {
+    let location = location.unwrap_or_default().to_ascii_lowercase();
+    let compression = Compression::of(&location);
+    let name = match compression {
+        Compression::None => location.as_str(),
+        _ => location.rsplit_once('.').map_or("", |(name, _)| name),
+    };
+    let format = match name.rsplit_once('.').map(|(_, suffix)| suffix) {
         Some("csv") => FileFormat::Csv,
         Some("parquet") => FileFormat::Parquet,
         Some("json" | "jsonl" | "ndjson") => FileFormat::JsonLines,
         _ => FileFormat::Text,
-    }
+    };
+    (format, compression)
 }
 
 impl Options {
-    fn one(&mut self, parser: &mut Parser<'_>, from: bool) -> Result<()> {
-        let name = parser.parse_identifier().map_err(syntax_error)?.value.to_lowercase();
-        match name.as_str() {
+    /// What holds where nothing is said.
+    fn of(location: Option<&str>) -> Self {
+        Self {
+            format: by_suffix(location).0,
+            compression: None,
+            header: Header::Absent,
+            delimiter: None,
+            null: None,
+            quote: None,
+            escape: None,
+            force_null: ForceQuote::None,
+            force_not_null: ForceQuote::None,
+            force_quote: ForceQuote::None,
+            skips_rows: false,
+            reject_limit: None,
+            changed_file: ChangedFile::Error,
+            force: false,
+            overwrite: false,
+        }
+    }
+
+    fn one(&mut self, parser: &mut Parser<'_>, name: &str, direction: Direction<'_>) -> Result<()> {
+        let Some((_, of)) = KNOWN.iter().find(|(known, _)| *known == name) else {
+            let error = Error::syntax(format!("option \"{name}\" not recognized"));
+            return Err(match nearest(name, KNOWN.map(|(known, _)| known)) {
+                Some(near) => error.with_hint(format!("Perhaps you meant \"{near}\".")),
+                None => error,
+            });
+        };
+        if !direction.has(*of) {
+            let message = format!("{} has no option \"{name}\"", direction.name());
+            return Err(Error::unsupported(message));
+        }
+        match name {
             "format" => self.format = format(&value(parser)?)?,
-            "header" => self.header = header(&optional_value(parser)?, from)?,
+            "header" => self.header = header(&optional_value(parser)?, direction.from)?,
             "delimiter" => self.delimiter = Some(value(parser)?),
             "null" => self.null = Some(value(parser)?),
             "quote" => self.quote = Some(value(parser)?),
             "escape" => self.escape = Some(value(parser)?),
             "encoding" => utf8(&value(parser)?)?,
-            "force_null" if from => self.force_null = parse_columns(parser)?,
-            "force_not_null" if from => self.force_not_null = parse_columns(parser)?,
-            "force_quote" if !from => self.force_quote(parser)?,
-            "on_error" if from => on_error(&value(parser)?)?,
-            "freeze" => {
-                if parse_bool(&optional_value(parser)?) != Some(false) {
-                    return Err(Error::unsupported("COPY FREEZE is not supported"));
-                }
-            }
-            known if KNOWN.contains(&known) => {
-                let direction = if from { "COPY FROM" } else { "COPY TO" };
-                return Err(Error::unsupported(format!("{direction} has no option \"{known}\"")));
-            }
+            "force_null" => self.force_null = columns(parser)?,
+            "force_not_null" => self.force_not_null = columns(parser)?,
+            "force_quote" => self.force_quote = columns(parser)?,
+            "on_error" => self.skips_rows = on_error(&value(parser)?)?,
+            "reject_limit" => self.reject_limit = Some(reject_limit(&value(parser)?)?),
+            "compression" => self.compression = Some(compression(&value(parser)?)?),
+            "changed_file" => self.changed_file = changed_file(&value(parser)?)?,
+            "force" => self.force = switch("force", parser)?,
+            "overwrite" => self.overwrite = switch("overwrite", parser)?,
+            "log_verbosity" => log_verbosity(&value(parser)?)?,
+            "freeze" if !switch("freeze", parser)? => {}
             other => {
-                let error = Error::syntax(format!("option \"{other}\" not recognized"));
-                return Err(match nearest(other, KNOWN) {
-                    Some(near) => error.with_hint(format!("Perhaps you meant \"{near}\".")),
-                    None => error,
-                });
+                return Err(Error::unsupported(format!(
+                    "COPY option {} is not supported",
+                    other.to_uppercase()
+                )));
             }
         }
         Ok(())
     }
 
-    /// `CSV HEADER DELIMITER ',' NULL '' QUOTE '"' ESCAPE '"'`, in any order.
-    fn old_spelling(&mut self, parser: &mut Parser<'_>) -> Result<()> {
+    /// `CSV HEADER DELIMITER ',' NULL '' QUOTE '"' ESCAPE '"' FORCE QUOTE a, b`, in any order.
+    fn old_spelling(&mut self, parser: &mut Parser<'_>, direction: Direction<'_>) -> Result<()> {
         loop {
             if parse_word(parser, "CSV") {
                 self.format = FileFormat::Csv;
             } else if parse_word(parser, "BINARY") {
-                return Err(binary());
+                self.format = FileFormat::Binary;
             } else if parse_word(parser, "HEADER") {
                 self.header = Header::Skip;
             } else if parse_word(parser, "DELIMITER") {
-                parse_word(parser, "AS");
-                self.delimiter = Some(value(parser)?);
+                self.delimiter = Some(old_value(parser)?);
             } else if parse_word(parser, "NULL") {
-                parse_word(parser, "AS");
-                self.null = Some(value(parser)?);
+                self.null = Some(old_value(parser)?);
             } else if parse_word(parser, "QUOTE") {
-                parse_word(parser, "AS");
-                self.quote = Some(value(parser)?);
+                self.quote = Some(old_value(parser)?);
             } else if parse_word(parser, "ESCAPE") {
-                parse_word(parser, "AS");
-                self.escape = Some(value(parser)?);
-            } else if parse_words(parser, &["ENCODING"]) {
+                self.escape = Some(old_value(parser)?);
+            } else if parse_word(parser, "ENCODING") {
                 utf8(&value(parser)?)?;
+            } else if !direction.from && parse_words(parser, &["FORCE", "QUOTE"]) {
+                self.force_quote = old_columns(parser)?;
+            } else if direction.from && parse_words(parser, &["FORCE", "NOT", "NULL"]) {
+                self.force_not_null = old_columns(parser)?;
+            } else if direction.from && parse_words(parser, &["FORCE", "NULL"]) {
+                self.force_null = old_columns(parser)?;
             } else {
                 return Ok(());
             }
         }
     }
 
-    fn force_quote(&mut self, parser: &mut Parser<'_>) -> Result<()> {
-        if parser.peek_token().token == Token::Mul {
-            parser.next_token();
-            self.force_quote_all = true;
-        } else {
-            self.force_quote = parse_columns(parser)?;
+    /// Settles what the name of the file tells, and refuses what does not go together.
+    fn check(&mut self, direction: Direction<'_>) -> Result<()> {
+        let told = by_suffix(direction.location).1;
+        if direction.location.is_some() && !direction.from && self.compression.is_none() {
+            self.compression = Some(told);
         }
-        Ok(())
-    }
-
-    fn check(&self, from: bool) -> Result<()> {
-        let csv = self.format == FileFormat::Csv;
-        let csv_only = [
-            (!self.force_null.is_empty(), "FORCE_NULL"),
-            (!self.force_not_null.is_empty(), "FORCE_NOT_NULL"),
-            (!self.force_quote.is_empty() || self.force_quote_all, "FORCE_QUOTE"),
-        ];
-        if let Some((_, option)) = csv_only.iter().find(|(given, _)| *given && !csv) {
-            return Err(Error::unsupported(format!("COPY {option} is available only in CSV mode")));
+        let packed = |compression| !matches!(compression, None | Some(Compression::None));
+        if self.format == FileFormat::Parquet && (packed(self.compression) || packed(Some(told))) {
+            return Err(Error::unsupported("Parquet files have a compression of their own")
+                .with_hint("Leave COMPRESSION and the suffix of the compression away."));
+        }
+        if self.format == FileFormat::Binary && direction.location.is_some() {
+            return Err(Error::unsupported("COPY with FORMAT binary is for STDIN and STDOUT")
+                .with_hint("Files are text, csv, json or parquet."));
+        }
+        self.check_csv_options()?;
+        if self.reject_limit.is_some() && !self.skips_rows {
+            let message = "COPY REJECT_LIMIT requires ON_ERROR to be set to IGNORE";
+            return Err(Error::new(state::INVALID_PARAMETER_VALUE, message));
+        }
+        if self.skips_rows && matches!(self.format, FileFormat::Parquet | FileFormat::Binary) {
+            return Err(Error::unsupported("ON_ERROR ignore is for text, csv and json"));
         }
         let delimited = matches!(self.format, FileFormat::Text | FileFormat::Csv);
         let any = self.delimiter.is_some() || self.null.is_some() || self.header != Header::Absent;
@@ -190,174 +295,25 @@ impl Options {
                 "DELIMITER, NULL and HEADER are available only in text and csv mode",
             ));
         }
-        if !from && !delimited {
-            return Err(Error::unsupported("COPY TO STDOUT writes text or csv"));
-        }
         if delimited {
             self.dialect()?;
         }
         Ok(())
     }
 
-    fn dialect(&self) -> Result<Dialect> {
-        let options = DialectOptions {
-            delimiter: self.delimiter.as_deref(),
-            null: self.null.as_deref(),
-            quote: self.quote.as_deref(),
-            escape: self.escape.as_deref(),
-        };
-        Ok(if self.format == FileFormat::Csv {
-            Dialect::csv(options)?
-        } else {
-            Dialect::text(options)?
-        })
-    }
-
-    /// A reader of rows with these columns.
-    pub(super) fn decoder(&self, schema: &SchemaRef, zone: Zone) -> Result<Decoder> {
-        let format = match self.format {
-            FileFormat::Text | FileFormat::Csv => Format::Delimited(self.dialect()?),
-            FileFormat::JsonLines => Format::JsonLines(UnknownFields::Refuse),
-            FileFormat::Parquet => {
-                return Err(Error::unsupported("COPY FROM STDIN reads text, csv and json")
-                    .with_hint("Parquet is read from a location."));
+    fn check_csv_options(&self) -> Result<()> {
+        let csv_only = [
+            (self.force_null != ForceQuote::None, "FORCE_NULL"),
+            (self.force_not_null != ForceQuote::None, "FORCE_NOT_NULL"),
+            (self.force_quote != ForceQuote::None, "FORCE_QUOTE"),
+            (self.quote.is_some(), "QUOTE"),
+            (self.escape.is_some(), "ESCAPE"),
+        ];
+        match csv_only.iter().find(|(given, _)| *given && self.format != FileFormat::Csv) {
+            None => Ok(()),
+            Some((_, option)) => {
+                Err(Error::unsupported(format!("COPY {option} is available only in CSV mode")))
             }
-        };
-        let options = DecodeOptions {
-            header: self.header,
-            force_null: self.force_null.clone(),
-            force_not_null: self.force_not_null.clone(),
-            zone,
-            ..DecodeOptions::new(format)
-        };
-        Ok(Decoder::new(schema, options)?)
-    }
-
-    /// A writer of rows with these columns.
-    pub(super) fn encoder(&self, schema: &SchemaRef, zone: Zone) -> Result<Encoder> {
-        let one = |text: &Option<String>, default: u8| {
-            text.as_ref().and_then(|t| t.bytes().next()).unwrap_or(default)
-        };
-        let csv = self.format == FileFormat::Csv;
-        let quote = one(&self.quote, b'"');
-        for column in &self.force_quote {
-            if schema.field_with_name(column).is_err() {
-                return Err(Error::new(
-                    state::UNDEFINED_COLUMN,
-                    format!("FORCE_QUOTE column \"{column}\" is not one that COPY writes"),
-                ));
-            }
-        }
-        let forced = schema
-            .fields()
-            .iter()
-            .map(|field| self.force_quote_all || self.force_quote.contains(field.name()));
-        Ok(Encoder {
-            csv,
-            delimiter: one(&self.delimiter, if csv { b',' } else { b'\t' }),
-            null: self.null.clone().unwrap_or_else(|| if csv { "" } else { "\\N" }.to_owned()),
-            quote,
-            escape: one(&self.escape, quote),
-            forced: forced.collect(),
-            names: (self.header != Header::Absent)
-                .then(|| schema.fields().iter().map(|f| f.name().clone()).collect()),
-            zone,
-        })
-    }
-}
-
-/// Batches to the bytes of COPY TO.
-pub(super) struct Encoder {
-    csv: bool,
-    delimiter: u8,
-    null: String,
-    quote: u8,
-    escape: u8,
-    forced: Vec<bool>,
-    names: Option<Vec<String>>,
-    zone: Zone,
-}
-
-impl Encoder {
-    /// The line of names, where HEADER asks for it.
-    pub(super) fn header(&mut self) -> Option<Bytes> {
-        let names = self.names.take()?;
-        let mut out = Vec::new();
-        for (at, name) in names.iter().enumerate() {
-            if at > 0 {
-                out.push(self.delimiter);
-            }
-            self.put(name.as_bytes(), false, &mut out);
-        }
-        out.push(b'\n');
-        Some(out.into())
-    }
-
-    /// The lines of a batch.
-    pub(super) fn encode(&mut self, batch: &RecordBatch) -> Result<Bytes> {
-        let columns = batch.columns().iter();
-        let columns = columns
-            .map(|c| Formatter::new(c.as_ref(), &self.zone))
-            .collect::<ingest::Result<Vec<_>>>()?;
-        let mut out = Vec::with_capacity(batch.num_rows() * columns.len() * 8);
-        let mut text = Vec::new();
-        for row in 0..batch.num_rows() {
-            for (at, column) in columns.iter().enumerate() {
-                if at > 0 {
-                    out.push(self.delimiter);
-                }
-                if column.is_null(row) {
-                    out.extend_from_slice(self.null.as_bytes());
-                    continue;
-                }
-                text.clear();
-                column.write(row, &mut text);
-                self.put(&text, self.forced.get(at).copied().unwrap_or(false), &mut out);
-            }
-            out.push(b'\n');
-        }
-        Ok(out.into())
-    }
-
-    fn put(&self, text: &[u8], forced: bool, out: &mut Vec<u8>) {
-        if self.csv { self.put_csv(text, forced, out) } else { self.put_text(text, out) }
-    }
-
-    fn put_csv(&self, text: &[u8], forced: bool, out: &mut Vec<u8>) {
-        let special = |b: &u8| [self.delimiter, self.quote, b'\n', b'\r'].contains(b);
-        // A value that reads as NULL, or as the end of the data, has to be told apart.
-        let ambiguous = text == self.null.as_bytes() || text == b"\\.";
-        if !forced && !ambiguous && !text.iter().any(special) {
-            out.extend_from_slice(text);
-            return;
-        }
-        out.push(self.quote);
-        for byte in text {
-            if *byte == self.quote || *byte == self.escape {
-                out.push(self.escape);
-            }
-            out.push(*byte);
-        }
-        out.push(self.quote);
-    }
-
-    fn put_text(&self, text: &[u8], out: &mut Vec<u8>) {
-        for byte in text {
-            let escaped = match byte {
-                b'\\' => b'\\',
-                b'\n' => b'n',
-                b'\r' => b'r',
-                b'\t' => b't',
-                0x08 => b'b',
-                0x0b => b'v',
-                0x0c => b'f',
-                other if *other == self.delimiter => *other,
-                other => {
-                    out.push(*other);
-                    continue;
-                }
-            };
-            out.extend_from_slice(&[b'\\', escaped]);
         }
     }
 }
@@ -374,6 +330,11 @@ fn value(parser: &mut Parser<'_>) -> Result<String> {
     }
 }
 
+fn old_value(parser: &mut Parser<'_>) -> Result<String> {
+    parse_word(parser, "AS");
+    value(parser)
+}
+
 /// A boolean option without a value is on.
 fn optional_value(parser: &mut Parser<'_>) -> Result<String> {
     match parser.peek_token().token {
@@ -382,33 +343,61 @@ fn optional_value(parser: &mut Parser<'_>) -> Result<String> {
     }
 }
 
+fn switch(name: &str, parser: &mut Parser<'_>) -> Result<bool> {
+    let value = optional_value(parser)?;
+    parse_bool(&value)
+        .ok_or_else(|| Error::syntax(format!("{name} requires a Boolean value, not \"{value}\"")))
+}
+
+/// `(a, b)` or `*`.
+fn columns(parser: &mut Parser<'_>) -> Result<ForceQuote> {
+    if parser.peek_token().token == Token::Mul {
+        parser.next_token();
+        return Ok(ForceQuote::All);
+    }
+    match parse_columns(parser)? {
+        none if none.is_empty() => expected(parser, "a list of columns"),
+        names => Ok(ForceQuote::Columns(names)),
+    }
+}
+
+/// `a, b` or `*`.
+fn old_columns(parser: &mut Parser<'_>) -> Result<ForceQuote> {
+    if parser.peek_token().token == Token::Mul {
+        return columns(parser);
+    }
+    let names = parser.parse_comma_separated(Parser::parse_identifier).map_err(syntax_error)?;
+    Ok(ForceQuote::Columns(names.iter().map(fold).collect()))
+}
+
 fn format(name: &str) -> Result<FileFormat> {
     match name.to_ascii_lowercase().as_str() {
         "text" => Ok(FileFormat::Text),
         "csv" => Ok(FileFormat::Csv),
         "json" | "jsonl" | "ndjson" => Ok(FileFormat::JsonLines),
         "parquet" => Ok(FileFormat::Parquet),
-        "binary" => Err(binary()),
+        "binary" => Ok(FileFormat::Binary),
         other => Err(Error::new(
             state::INVALID_PARAMETER_VALUE,
             format!("COPY format \"{other}\" not recognized"),
         )
-        .with_hint("A format is text, csv, json or parquet.")),
+        .with_hint("A format is text, csv, json, parquet or binary.")),
     }
 }
 
-fn binary() -> Error {
-    Error::unsupported("COPY with FORMAT binary is not supported").with_hint("Use csv or text.")
-}
-
 fn header(value: &str, from: bool) -> Result<Header> {
-    if value.eq_ignore_ascii_case("match") && from {
-        return Ok(Header::Match);
+    if value.eq_ignore_ascii_case("match") {
+        return if from {
+            Ok(Header::Match)
+        } else {
+            Err(Error::unsupported("cannot use \"match\" with HEADER in COPY TO"))
+        };
     }
     match parse_bool(value) {
         Some(true) => Ok(Header::Skip),
         Some(false) => Ok(Header::Absent),
-        None => Err(Error::syntax(format!("header requires a Boolean value, not \"{value}\""))),
+        None => Err(Error::syntax("header requires a Boolean value or \"match\"")
+            .with_detail(format!("The value is \"{value}\"."))),
     }
 }
 
@@ -419,10 +408,50 @@ fn utf8(value: &str) -> Result<()> {
     }
 }
 
-fn on_error(value: &str) -> Result<()> {
+/// Whether rows are left out.
+fn on_error(value: &str) -> Result<bool> {
     match value.to_ascii_lowercase().as_str() {
-        "stop" => Ok(()),
+        "stop" => Ok(false),
+        "ignore" => Ok(true),
         other => Err(Error::unsupported(format!("ON_ERROR {other} is not supported"))
-            .with_hint("Use ON_ERROR stop.")),
+            .with_hint("Use ON_ERROR stop or ON_ERROR ignore.")),
+    }
+}
+
+fn reject_limit(value: &str) -> Result<u64> {
+    match value.parse() {
+        Ok(limit @ 1..) => Ok(limit),
+        _ => Err(Error::new(
+            state::INVALID_PARAMETER_VALUE,
+            format!("REJECT_LIMIT ({value}) must be greater than zero"),
+        )),
+    }
+}
+
+fn log_verbosity(value: &str) -> Result<()> {
+    if value.eq_ignore_ascii_case("default") {
+        return Ok(());
+    }
+    Err(Error::unsupported(format!("LOG_VERBOSITY {value} is not supported")))
+}
+
+fn compression(value: &str) -> Result<Compression> {
+    Compression::named(value).ok_or_else(|| {
+        let message = format!("COPY compression \"{value}\" not recognized");
+        Error::new(state::INVALID_PARAMETER_VALUE, message)
+            .with_hint("A compression is none, gzip, zstd, bzip2 or xz.")
+    })
+}
+
+fn changed_file(value: &str) -> Result<ChangedFile> {
+    match value.to_ascii_lowercase().as_str() {
+        "error" => Ok(ChangedFile::Error),
+        "load" => Ok(ChangedFile::Load),
+        "skip" => Ok(ChangedFile::Skip),
+        other => Err(Error::new(
+            state::INVALID_PARAMETER_VALUE,
+            format!("CHANGED_FILE \"{other}\" not recognized"),
+        )
+        .with_hint("CHANGED_FILE is error, load or skip.")),
     }
 }

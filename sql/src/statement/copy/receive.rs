@@ -7,21 +7,21 @@ use std::collections::VecDeque;
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use datafusion::error::DataFusionError;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use futures::StreamExt;
-use ingest::decode::{Chunk, Decoded, Decoder};
+use ingest::decode::{Chunk, Decoded, Decoder, Skipped};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::dml::AppendJob;
 use crate::error::{Error, Result};
-use crate::statement::copy::Complete;
+use crate::statement::copy::complete::Complete;
 
 type Parsed = JoinHandle<ingest::Result<Decoded>>;
 
 /// A COPY that takes bytes. Dropped, its writer sees the input break off and commits nothing.
 pub(crate) struct Receiver {
-    decoder: Decoder,
+    /// None where the listener reads the rows.
+    decoder: Option<Decoder>,
+    skipped: Skipped,
     parsing: VecDeque<Parsed>,
     parsing_max: usize,
     batches: Option<mpsc::Sender<Result<RecordBatch, DataFusionError>>>,
@@ -30,8 +30,9 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    pub(crate) fn start(
-        decoder: Decoder,
+    pub(super) fn start(
+        decoder: Option<Decoder>,
+        skipped: Skipped,
         complete: Complete,
         job: AppendJob,
         threads: usize,
@@ -40,13 +41,10 @@ impl Receiver {
         let rows = futures::stream::unfold(received, |mut received| async move {
             received.recv().await.map(|batch| (batch, received))
         });
-        let schema = complete.schema();
-        let rows =
-            rows.map(move |batch: Result<RecordBatch, DataFusionError>| complete.apply(&batch?));
-        let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
-        let writing = tokio::spawn(job.run(rows));
+        let writing = tokio::spawn(job.run(complete.stream(rows)));
         Self {
             decoder,
+            skipped,
             parsing: VecDeque::new(),
             parsing_max: threads.max(1),
             batches: Some(batches),
@@ -60,22 +58,32 @@ impl Receiver {
         if self.ended {
             return Ok(());
         }
-        for chunk in self.decoder.split(&bytes)? {
+        let Some(decoder) = &mut self.decoder else {
+            return Err(Error::internal("bytes came where rows were expected"));
+        };
+        for chunk in decoder.split(&bytes)? {
             self.parse(chunk).await?;
         }
         Ok(())
     }
 
-    /// Ends the input; returns after the commit.
-    pub(crate) async fn finish(mut self) -> Result<u64> {
-        if let Some(chunk) = self.decoder.split_finish()? {
+    /// Takes rows that the listener has read.
+    pub(crate) async fn send_rows(&mut self, rows: RecordBatch) -> Result<()> {
+        self.write(rows).await
+    }
+
+    /// Ends the input; returns after the commit. Tells how many rows came, and how many were left
+    /// out.
+    pub(crate) async fn finish(mut self) -> Result<(u64, u64)> {
+        let last = self.decoder.as_mut().map(Decoder::split_finish).transpose()?;
+        if let Some(chunk) = last.flatten() {
             self.parse(chunk).await?;
         }
         while !self.parsing.is_empty() {
             self.pass_on().await?;
         }
         self.batches = None;
-        self.written().await
+        Ok((self.written().await?, self.skipped.count()))
     }
 
     async fn parse(&mut self, chunk: Chunk) -> Result<()> {
@@ -98,17 +106,23 @@ impl Receiver {
         if self.ended {
             return Ok(());
         }
+        self.skipped.add(&decoded)?;
         self.ended = decoded.ended;
         for batch in decoded.batches {
-            let Some(batches) = &self.batches else { return Ok(()) };
-            if batches.send(Ok(batch)).await.is_err() {
-                // The writer stopped before the end: it knows why.
-                self.batches = None;
-                self.written().await?;
-                return Err(Error::internal("the writer of a COPY stopped early"));
-            }
+            self.write(batch).await?;
         }
         Ok(())
+    }
+
+    async fn write(&mut self, rows: RecordBatch) -> Result<()> {
+        let Some(batches) = &self.batches else { return Ok(()) };
+        if batches.send(Ok(rows)).await.is_ok() {
+            return Ok(());
+        }
+        // The writer stopped before the end: it knows why.
+        self.batches = None;
+        self.written().await?;
+        Err(Error::internal("the writer of a COPY stopped early"))
     }
 
     async fn written(&mut self) -> Result<u64> {

@@ -1,0 +1,32 @@
+//! Rows of files: committed in one piece with the ledger's entries for those files.
+
+use std::sync::Arc;
+
+use catalog::{Commit, LoadedFile, TableSnapshot};
+
+use super::{Writer, Written, append_parameters};
+use crate::{Error, Result};
+
+impl Writer {
+    /// Commits what [`Writer::write`] wrote over `snapshot`. Gives `None`, and nothing is committed,
+    /// where another load of one of the files came first.
+    pub async fn commit_load(
+        &self,
+        snapshot: &TableSnapshot,
+        written: Written,
+        loaded: Vec<LoadedFile>,
+        user: Option<String>,
+    ) -> Result<Option<i64>> {
+        let commit = Commit {
+            loaded,
+            parameters: append_parameters(),
+            user,
+            ..Commit::append(written.adds)
+        };
+        match self.table.commit(snapshot, commit).await {
+            Ok(committed) => Ok(Some(committed.version)),
+            Err(catalog::Error::AlreadyApplied { .. }) => Ok(None),
+            Err(error) => Err(Error::Catalog(Arc::new(error))),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! `COPY table FROM 'location'`: files of a declared location, each loaded once, all in one commit.
+//!
+//! The table's ledger of loaded files is part of its Delta log and moves with the rows: what is in
+//! it is in the table, whoever loaded it and however often the statement is sent again.
+//!
+//! Never: a file in part, or a file that changed since it was loaded taken for the same.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use catalog::{LoadedFile, TableSnapshot};
+use datafusion::sql::sqlparser::ast;
+use ingest::Origin;
+use ingest::files::{self, File, ReadOptions, Tally};
+use uuid::Uuid;
+
+use crate::dml;
+use crate::error::{Error, Result, state};
+use crate::output::{Notice, Output};
+use crate::resolve::Pinned;
+use crate::session::Session;
+use crate::statement::copy::complete::Complete;
+use crate::statement::copy::options::{ChangedFile, Options};
+use crate::statement::copy::{input_schema, zone};
+use crate::transaction::Staged;
+
+/// How often the files are chosen again when another load of one of them was faster.
+const ATTEMPTS_MAX: usize = 15;
+
+/// Loads the files that are not loaded yet.
+pub(super) async fn run(
+    session: &Session,
+    name: &ast::ObjectName,
+    columns: &[String],
+    location: &str,
+    options: &Options,
+) -> Result<Output> {
+    let place = session.engine().catalog.stores().resolve(location)?;
+    for _ in 0..ATTEMPTS_MAX {
+        let pinned = dml::target(session, name).await?;
+        let input = input_schema(&pinned, columns)?;
+        let found = files::list(&place.store, &place.path, place.url.as_str()).await?;
+        let choice = Choice::new(&pinned.snapshot, found, options)?;
+        let load = Load { session, pinned: &pinned, input: &input, options };
+        if let Some(loaded) = load.run(&choice).await? {
+            tell(session, choice.skipped, loaded.skipped);
+            return Ok(Output::counted("COPY", loaded.rows));
+        }
+        pinned.table.update().await?;
+    }
+    Err(Error::new(
+        state::SERIALIZATION_FAILURE,
+        format!("could not load \"{location}\": others load the same files again and again"),
+    )
+    .with_hint("Run the statement again."))
+}
+
+/// Which files are to be loaded, and which load of each it is.
+struct Choice {
+    files: Vec<(File, i64)>,
+    /// Files that were loaded before.
+    skipped: usize,
+}
+
+impl Choice {
+    fn new(snapshot: &TableSnapshot, found: Vec<File>, options: &Options) -> Result<Self> {
+        let mut choice = Self { files: Vec::new(), skipped: 0 };
+        for file in found {
+            let load = match snapshot.loaded_file(&file.url) {
+                None => Some(1),
+                Some(known) if options.force => Some(known.load + 1),
+                Some(known) if same(&known, &file) => None,
+                Some(known) => match options.changed_file {
+                    ChangedFile::Error => return Err(changed(&file)),
+                    ChangedFile::Load => Some(known.load + 1),
+                    ChangedFile::Skip => None,
+                },
+            };
+            match load {
+                Some(load) => choice.files.push((file, load)),
+                None => choice.skipped += 1,
+            }
+        }
+        Ok(choice)
+    }
+}
+
+/// Whether a file is still what it was when it was loaded.
+fn same(known: &LoadedFile, file: &File) -> bool {
+    match (&known.etag, etag(file)) {
+        (Some(then), Some(now)) => *then == now,
+        _ => known.size == file.meta.size && known.modified_micros == modified_micros(file),
+    }
+}
+
+/// The entity tag. On a local disk it is made of the inode, which a mere copy of the file changes.
+fn etag(file: &File) -> Option<String> {
+    if file.url.starts_with("file:") { None } else { file.meta.e_tag.clone() }
+}
+
+fn modified_micros(file: &File) -> i64 {
+    file.meta.last_modified.timestamp_micros()
+}
+
+fn changed(file: &File) -> Error {
+    let message = format!("file \"{}\" has changed since it was loaded", file.url);
+    Error::new(state::OBJECT_NOT_IN_PREREQUISITE_STATE, message).with_hint(
+        "CHANGED_FILE load adds all of its rows, CHANGED_FILE skip leaves the table as it is.",
+    )
+}
+
+/// A load of chosen files into a table.
+struct Load<'a> {
+    session: &'a Session,
+    pinned: &'a Pinned,
+    input: &'a SchemaRef,
+    options: &'a Options,
+}
+
+/// What a load did.
+#[derive(Default)]
+struct Loaded {
+    rows: u64,
+    skipped: u64,
+}
+
+impl Load<'_> {
+    /// Writes and commits the rows. None: another load of one of the files came first.
+    async fn run(&self, choice: &Choice) -> Result<Option<Loaded>> {
+        if choice.files.is_empty() {
+            return Ok(Some(Loaded::default()));
+        }
+        let Self { session, pinned, .. } = self;
+        let batch_id = Uuid::now_v7().to_string();
+        let tally = Tally::new(choice.files.len(), self.options.reject_limit);
+        let files = choice.files.iter().map(|(file, _)| file.clone()).collect();
+        let (schema, read) = self.reading(&batch_id)?;
+        let rows = files::read_all(files, &schema, &read, &tally);
+        let rows = Complete::new(session, &pinned.snapshot.schema, &schema)?.stream(rows);
+        let writer = session.engine().writer(pinned.id, &pinned.table);
+        let validation = dml::validation(session, pinned)?;
+        let written = writer.write(&pinned.snapshot, rows, &validation).await?;
+        let done = Loaded { rows: written.rows, skipped: tally.skipped() };
+        let loaded = entries(choice, &tally, &batch_id);
+        if session.stages(pinned) {
+            let staged = Staged {
+                name: pinned.name.to_string(),
+                table: Arc::clone(&pinned.table),
+                base: Arc::clone(&pinned.snapshot),
+                adds: written.adds,
+                removes: Vec::new(),
+                loaded,
+            };
+            session.stage(pinned.id, staged)?;
+            return Ok(Some(done));
+        }
+        let user = Some(session.user().to_owned());
+        let committed = writer.commit_load(&pinned.snapshot, written, loaded, user).await?;
+        Ok(committed.map(|_| done))
+    }
+
+    /// The columns to be read, those that the server fills among them, and how.
+    fn reading(&self, batch_id: &str) -> Result<(SchemaRef, ReadOptions)> {
+        let Self { session, pinned, input, options } = self;
+        let filled = pinned.snapshot.schema.fields().iter().filter(|field| dml::generated(field));
+        let filled: Vec<_> = filled.map(Arc::clone).collect();
+        let origin = (!filled.is_empty()).then(|| Origin {
+            ingested_at_micros: session.engine().now_micros(),
+            batch_id: batch_id.to_owned(),
+            source: None,
+        });
+        let read = ReadOptions {
+            format: options.read_format(input, zone(session))?,
+            compression: options.compression,
+            threads: session.engine().config.threads,
+            origin,
+        };
+        let fields = input.fields().iter().map(Arc::clone).chain(filled);
+        Ok((Arc::new(Schema::new(fields.collect::<Vec<_>>())), read))
+    }
+}
+
+/// What the ledger will say.
+fn entries(choice: &Choice, tally: &Tally, batch_id: &str) -> Vec<LoadedFile> {
+    let files = choice.files.iter().zip(tally.rows());
+    let entry = |((file, load), rows): (&(File, i64), u64)| LoadedFile {
+        file: file.url.clone(),
+        etag: etag(file),
+        modified_micros: modified_micros(file),
+        size: file.meta.size,
+        rows,
+        batch_id: batch_id.to_owned(),
+        load: *load,
+    };
+    files.map(entry).collect()
+}
+
+fn tell(session: &Session, files_skipped: usize, rows_skipped: u64) {
+    if files_skipped > 0 {
+        let files = if files_skipped == 1 { "file was" } else { "files were" };
+        let message = format!("{files_skipped} {files} loaded before and skipped");
+        let hint = "FORCE true loads files again.".to_owned();
+        session.notice(Notice { hint: Some(hint), ..Notice::note(message) });
+    }
+    if let Some(notice) = super::rows_skipped(rows_skipped) {
+        session.notice(notice);
+    }
+}
