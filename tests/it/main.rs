@@ -10,6 +10,7 @@
 mod clients;
 mod copy;
 mod cost;
+mod docs;
 mod faults;
 mod heavy;
 mod known_failures;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     trials.extend(faults::trials());
     trials.extend(heavy::trials());
     trials.extend(clients::trials());
+    trials.extend(docs::trials(&shared));
     let trials = known_failures::mark(trials);
     let conclusion = libtest_mimic::run(&arguments, trials);
     shared.stop();

@@ -84,7 +84,7 @@ fn one(shared: &Arc<Shared>, file: PathBuf, through: Through) -> Trial {
 }
 
 /// Gives the file a folder of its own, with the test data in it.
-fn copy_data(folder: &Path) -> PathBuf {
+pub(crate) fn copy_data(folder: &Path) -> PathBuf {
     fs::create_dir_all(folder).unwrap();
     for entry in fs::read_dir(repository().join("tests/data")).unwrap() {
         let path = entry.unwrap().path();

@@ -45,7 +45,7 @@ const NEVER_WRITTEN: [(&str, &str, &str); 7] = [
 const TEXT: [&str; 9] = ["rs", "toml", "md", "py", "sql", "slt", "sh", "yml", "txt"];
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let rules: [(&str, fn() -> Vec<String>); 8] = [
+    let rules: [(&str, fn() -> Vec<String>); 9] = [
         ("rust_files_say_what_they_are_for", rust_files_say_what_they_are_for),
         ("python_files_say_what_they_are_for", python_files_say_what_they_are_for),
         ("no_module_file_is_named_mod", no_module_file_is_named_mod),
@@ -53,6 +53,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("crates_depend_as_drawn", crates_depend_as_drawn),
         ("heavy_dependencies_have_one_home", heavy_dependencies_have_one_home),
         ("nothing_forbidden_is_written", nothing_forbidden_is_written),
+        ("links_lead_somewhere", links_lead_somewhere),
         ("statements_have_page_and_tests", statements_have_page_and_tests),
     ];
     let as_trial = |(name, rule): (&str, fn() -> Vec<String>)| {
@@ -169,6 +170,23 @@ fn nothing_forbidden_is_written() -> Vec<String> {
             let word = format!("{first}{second}");
             for (index, _) in text.lines().enumerate().filter(|(_, line)| line.contains(&word)) {
                 broken.push(format!("{}:{}: \"{word}\": {why}", path.display(), index + 1));
+            }
+        }
+    }
+    broken
+}
+
+/// Links between our own pages; those to other places are left alone.
+fn links_lead_somewhere() -> Vec<String> {
+    let mut broken = Vec::new();
+    for path in files(&["md"]) {
+        let text = read(&path);
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let elsewhere = |link: &&str| link.contains("://") || link.starts_with('#');
+        for link in links.filter(|link| !elsewhere(link)) {
+            let file = link.split('#').next().unwrap_or_default();
+            if !repository().join(&path).with_file_name(file).exists() {
+                broken.push(format!("{}: \"{link}\" is not there", path.display()));
             }
         }
     }
