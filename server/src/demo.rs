@@ -17,6 +17,15 @@ use crate::error::{Error, Result};
 /// Folders that the files name relative to their project.
 const FOLDERS: [&str; 2] = ["data/", "models/"];
 
+/// What to type first in psql.
+const SUGGESTIONS: [&str; 5] = [
+    "\\dt raw.*",
+    "SELECT * FROM processed.airline_punctuality ORDER BY late_percent DESC;",
+    "\\d features.flight_features",
+    "\\df features.*",
+    "SELECT * FROM features.delay_score_check ORDER BY tenth;",
+];
+
 /// The sample project on disk.
 #[derive(Debug)]
 pub(crate) struct Demo {
@@ -80,13 +89,14 @@ impl Demo {
 
     /// Says what to look at first.
     pub(crate) fn suggest(postgres: SocketAddr) -> Result<()> {
-        let mut out = io::stdout().lock();
         let (host, port) = (postgres.ip(), postgres.port());
+        let mut out = io::stdout().lock();
         writeln!(out, "The sample project is loaded. Try:")?;
         writeln!(out, "  psql -h {host} -p {port}")?;
-        writeln!(out, "  \\d raw.*")?;
-        writeln!(out, "  SELECT carrier, count(*) FROM raw.flights GROUP BY 1 ORDER BY 2 DESC;")?;
-        writeln!(out, "  \\d features.*")?;
+        for line in SUGGESTIONS {
+            writeln!(out, "  {line}")?;
+        }
+        writeln!(out, "README.md has a tour of it.")?;
         Ok(out.flush()?)
     }
 }

@@ -399,6 +399,9 @@ fn quoted_cast(message: &str) -> Option<(String, String)> {
 
 fn from_plan(message: &str) -> Error {
     let message = one_line(message);
+    if let Some(said) = said_of_arguments(&message) {
+        return Error::new(state::UNDEFINED_FUNCTION, said);
+    }
     if let Some(name) = between(&message, "Invalid function '", "'") {
         let error =
             Error::new(state::UNDEFINED_FUNCTION, format!("function {name} does not exist"));
@@ -426,6 +429,15 @@ fn from_plan(message: &str) -> Error {
         state::SYNTAX_ERROR
     };
     Error::new(code, message)
+}
+
+/// What a function says about the types of its arguments, without the text that DataFusion puts around it.
+fn said_of_arguments(message: &str) -> Option<&str> {
+    const KINDS: [&str; 3] = ["External error: ", "Error during planning: ", "Execution error: "];
+    let (_, said) = message.split_once("user-defined coercion failed with: ")?;
+    let said = said.split_once(" No function matches").map_or(said, |(said, _)| said);
+    let said = KINDS.iter().find_map(|kind| said.strip_prefix(kind)).unwrap_or(said);
+    Some(said.trim_end_matches('.'))
 }
 
 fn from_execution(message: &str) -> Error {

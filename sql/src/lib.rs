@@ -17,6 +17,7 @@
     expect(clippy::unwrap_used, clippy::panic, reason = "tests panic rather than return errors")
 )]
 
+mod array_parameters;
 mod commitment;
 mod compute;
 mod dml;

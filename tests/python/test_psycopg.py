@@ -70,6 +70,20 @@ def test_parameters_in_every_place(pg: psycopg.Connection) -> None:
     assert pg.execute("SELECT count(*) FROM t WHERE id = %s", (None,)).fetchone() == (0,)
 
 
+def test_lists_of_texts(pg: psycopg.Connection) -> None:
+    """psycopg leaves the type of a list of texts to the server."""
+    pg.execute("CREATE TABLE t (a text, b uuid)")
+    pg.execute("INSERT INTO t VALUES ('x', '12345678-1234-5678-1234-567812345678'), ('y', NULL), (NULL, NULL)")
+    assert pg.execute("SELECT a FROM t WHERE a = ANY(%s) ORDER BY a", (["x", "y", "z"],)).fetchall() == [("x",), ("y",)]
+    assert pg.execute("SELECT a FROM t WHERE a <> ALL(%s)", (["x", "z"],)).fetchall() == [("y",)]
+    ids = ["12345678-1234-5678-1234-567812345678"]
+    assert pg.execute("SELECT a FROM t WHERE b = ANY(%s)", (ids,)).fetchall() == [("x",)]
+    inner = "SELECT count(*) FROM t WHERE EXISTS (SELECT 1 FROM t AS u WHERE u.a = t.a AND u.a = ANY(%s))"
+    assert pg.execute(inner, (["x"],)).fetchone() == (1,)
+    assert pg.execute("SELECT count(*) FROM t WHERE a = ANY(%s)", ([],)).fetchone() == (0,)
+    assert pg.execute("DELETE FROM t WHERE a = ANY(%s)", (["x", "y"],)).rowcount == 2
+
+
 def test_prepared_after_five_times(pg: psycopg.Connection) -> None:
     """psycopg prepares a statement that comes again; a changed table must not break it."""
     pg.execute("CREATE TABLE t (a integer)")

@@ -93,6 +93,16 @@ def test_partitioned(pg: psycopg.Connection, schema: str, delta_path: Find) -> N
     assert rows == [(1, "2024-01-01"), (2, "2024-01-02"), (3, "None")]
 
 
+def test_the_server_tells_the_path(pg: psycopg.Connection, schema: str, delta_path: Find, warehouse: Path) -> None:
+    """A table's folder is found by asking, too; what has no files has no path."""
+    pg.execute("CREATE MATERIALIZED VIEW m AS SELECT 1 AS id")
+    pg.execute("CREATE VIEW v AS SELECT 1 AS id")
+    pg.execute("CREATE TEMPORARY TABLE mine (id bigint)")
+    paths = "SELECT pg_relation_filepath('m'), pg_relation_filepath('v'), pg_relation_filepath('mine'::regclass)"
+    told, of_view, of_temporary = pg.execute(paths).fetchone() or ()
+    assert (str(warehouse / told), of_view, of_temporary) == (delta_path(schema), None, None)
+
+
 def test_materialized_view_is_a_table(pg: psycopg.Connection, schema: str, delta_path: Find) -> None:
     """A view that is kept can be read by others too."""
     pg.execute("CREATE MATERIALIZED VIEW m AS SELECT i AS id FROM generate_series(1, 10) AS g(i)")

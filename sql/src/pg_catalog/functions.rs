@@ -7,10 +7,10 @@
 
 mod arrays;
 mod definition;
+mod files;
 mod lookup;
 mod privilege;
 mod session;
-mod size;
 mod text;
 mod value;
 
@@ -79,10 +79,10 @@ impl Function {
 static FUNCTIONS: &[&[Function]] = &[
     arrays::FUNCTIONS,
     definition::FUNCTIONS,
+    files::FUNCTIONS,
     lookup::FUNCTIONS,
     privilege::FUNCTIONS,
     session::FUNCTIONS,
-    size::FUNCTIONS,
     text::FUNCTIONS,
 ];
 

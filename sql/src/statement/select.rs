@@ -1,5 +1,6 @@
 //! `SELECT`, `WITH`, `VALUES`, `TABLE`: a query to a stream of rows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -13,6 +14,7 @@ use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 
+use crate::array_parameters::array_parameters;
 use crate::compute::Compute;
 use crate::error::{Error, Result, state};
 use crate::output::Output;
@@ -154,6 +156,10 @@ pub(crate) fn parameter_fields(
     given: &[Option<FieldRef>],
 ) -> Result<Vec<Field>> {
     let found = plan.get_parameter_fields()?;
+    let mut arrays = BTreeMap::new();
+    if found.values().any(Option::is_none) {
+        arrays = array_parameters(plan)?;
+    }
     let mut fields: Vec<Option<Field>> =
         given.iter().map(|f| f.as_ref().map(|f| f.as_ref().clone())).collect();
     for (name, field) in found {
@@ -166,7 +172,7 @@ pub(crate) fn parameter_fields(
             fields.resize(at + 1, None);
         }
         if fields[at].is_none() {
-            fields[at] = field.map(|f| f.as_ref().clone());
+            fields[at] = field.map(|f| f.as_ref().clone()).or_else(|| arrays.remove(&name));
         }
     }
     let text = || Field::new("", arrow::datatypes::DataType::Utf8, true);

@@ -1,10 +1,12 @@
-//! Tests of this harness itself: it must find what is wrong, and print what psql prints.
+//! Tests of this harness itself: it must find what is wrong, and print what psql prints. And one of the
+//! words that `tarn serve --demo` leads with.
 
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Completion, Failed, Trial};
-use tests::{PgDatabase, components};
+use tests::{PgDatabase, TestServer, WAIT_MAX, components};
 
 use super::page::{self, Block};
 use super::split::{self, Statement};
@@ -20,6 +22,7 @@ pub(crate) fn trials(shared: &Arc<Shared>) -> Vec<Trial> {
         trial("docs::a_wrong_answer_is_found", move || finds_wrong_answers(first)),
         trial("docs::answers_are_written", move || writes_answers(second)),
         Trial::ignorable_test("docs::answers_look_as_in_psql", move || looks_as_in_psql(&third)),
+        Trial::ignorable_test("docs::what_the_demo_suggests_works", suggestions),
     ]
 }
 
@@ -57,7 +60,7 @@ async fn complaint(shared: &Shared, sql: &str, answer: Option<&str>) -> Option<S
     let answer = answer.map(|answer| format!("```text\n{answer}\n```\n")).unwrap_or_default();
     let blocks = page::blocks(&format!("```sql\n{sql}\n```\n{answer}")).unwrap();
     let block = &blocks[0];
-    let database = PgDatabase::connect(shared.tarn(tests::TestServer::pg)).await.unwrap();
+    let database = PgDatabase::connect(shared.tarn(TestServer::pg)).await.unwrap();
     wrong(block, session::sql(database.client(), &block.text, block.answer.is_some()).await)
 }
 
@@ -95,7 +98,7 @@ async fn writes_answers(shared: Arc<Shared>) {
     let page = "# T\n\n```sql\nSELECT 1 AS one;\n```\n\n```text\n```\n\n```sql\nSELECT 2;\n```\n\
                 \n```sql\nSELECT * FROM nowhere;\n```\n```text\nold\nanswer\n```\nend\n";
     let blocks = page::blocks(page).unwrap();
-    let database = PgDatabase::connect(shared.tarn(tests::TestServer::pg)).await.unwrap();
+    let database = PgDatabase::connect(shared.tarn(TestServer::pg)).await.unwrap();
     let mut given = Vec::new();
     for Block { text, answer, .. } in &blocks {
         given.push(session::sql(database.client(), text, answer.is_some()).await.unwrap());
@@ -134,4 +137,41 @@ fn looks_as_in_psql(shared: &Shared) -> Result<Completion, Failed> {
         }
         Ok(Completion::Completed)
     })
+}
+
+/// The lines that the server prints, typed into a real psql: the first starts it.
+fn suggestions() -> Result<Completion, Failed> {
+    if Command::new("psql").arg("--version").output().is_err() {
+        return Ok(skipped("psql is not installed"));
+    }
+    let server = super::server("<!-- runs on: tarn serve --demo -->");
+    let deadline = Instant::now() + WAIT_MAX;
+    let mut log = server.log();
+    while !log.contains("README.md has a tour") {
+        assert!(Instant::now() < deadline, "nothing is suggested:\n{log}");
+        std::thread::sleep(Duration::from_millis(10));
+        log = server.log();
+    }
+    let mut lines = log.lines().skip_while(|line| !line.ends_with("Try:")).skip(1);
+    let psql: Vec<&str> = lines.next().unwrap_or_default().split_whitespace().collect();
+    let typed: Vec<&str> = lines.map_while(|line| line.strip_prefix("  ")).collect();
+    assert!(typed.len() > 3, "{log}");
+    for line in typed {
+        let mut command = Command::new(psql[0]);
+        command.args(&psql[1..]).args([
+            "-X",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-P",
+            "pager=off",
+            "-c",
+            line,
+        ]);
+        let output = components::run(&mut command)?;
+        // psql calls it no failure when a pattern finds nothing.
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(printed.lines().count() > 2 && errors.is_empty(), "{line}: {printed}{errors}");
+    }
+    Ok(Completion::Completed)
 }

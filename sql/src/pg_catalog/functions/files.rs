@@ -1,5 +1,8 @@
-//! Sizes: bytes of a table's data files.
+//! Files: where those of a table lie, and how many bytes they have.
 
+use catalog::{Definition, Entry};
+
+use super::super::context::TEMPORARY_SCHEMA;
 use super::super::rows::Value;
 use super::lookup::class_oid;
 use super::{Call, Function, strict, value};
@@ -13,13 +16,36 @@ pub(super) static FUNCTIONS: &[Function] = &[
     strict("pg_database_size", 1..=1, "bigint", database).reading_relations(),
     strict("pg_tablespace_size", 1..=1, "bigint", database).reading_relations(),
     strict("pg_size_pretty", 1..=1, "text", pretty),
+    strict("pg_relation_filepath", 1..=1, "text", path),
 ];
 
-fn relation(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
-    let oid = match &arguments[0] {
-        Value::Text(name) => value::oid(&arguments[0]).or_else(|| class_oid(call.context, name)),
+/// A relation given as `regclass`, number or name.
+fn named(call: &Call<'_>, argument: &Value) -> Option<u32> {
+    match argument {
+        Value::Text(name) => value::oid(argument).or_else(|| class_oid(call.context, name)),
         other => value::oid(other),
-    };
+    }
+}
+
+/// The folder of a Delta table, relative to the warehouse as PostgreSQL's is to its data directory.
+/// Views have none, and those of temporary tables are nobody else's.
+fn path(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
+    let found = named(call, &arguments[0]).and_then(|oid| call.context.relation_entry(oid));
+    let lasting = found.filter(|entry| entry.schema != TEMPORARY_SCHEMA);
+    Ok(lasting.and_then(|entry| folder(entry)).map_or(Value::Null, Value::Text))
+}
+
+fn folder(entry: &Entry) -> Option<String> {
+    match &entry.definition {
+        Definition::Table(table) | Definition::MaterializedView { table, .. } => {
+            Some(table.path.clone())
+        }
+        _ => None,
+    }
+}
+
+fn relation(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
+    let oid = named(call, &arguments[0]);
     // What has no files, such as a view, has the size 0; what there is not, none.
     let known = oid.filter(|oid| super::lookup::class_name(call.context, *oid).is_some());
     Ok(known
