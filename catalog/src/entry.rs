@@ -240,6 +240,7 @@ pub struct ModelVersion {
 
 /// One change of the catalog.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there are few, and nearly all of them are Put")]
 pub enum Change {
     /// Adds the entry, or replaces the one with the same id (a rename, an ALTER).
     Put(Entry),

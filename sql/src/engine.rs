@@ -15,6 +15,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::planner::RelationPlanner;
 use datafusion::optimizer::optimizer::Optimizer;
 use datafusion::prelude::SessionConfig;
 use ingest::Writer;
@@ -69,7 +70,6 @@ impl Default for EngineConfig {
 pub struct Engine {
     pub(crate) config: EngineConfig,
     pub(crate) catalog: Arc<Catalog>,
-    pub(crate) runtime: Arc<RuntimeEnv>,
     pub(crate) models: Models,
     base: SessionState,
     writers: Mutex<HashMap<Uuid, Arc<Writer>>>,
@@ -120,7 +120,6 @@ impl Engine {
             models: Models::default(),
             config,
             catalog,
-            runtime,
             base,
             writers: Mutex::default(),
             temporary,
@@ -211,8 +210,8 @@ fn base_state(config: &EngineConfig, runtime: &Arc<RuntimeEnv>, compute: Compute
     // A cast to a type that Arrow lacks (`varchar(5)`, `uuid`) is nullable to the physical planner
     // and not to the logical one, if its operand is not; the check takes that for a fault.
     options.execution.skip_physical_aggregate_schema_check = true;
-    let mut relations: Vec<Arc<dyn datafusion::logical_expr::planner::RelationPlanner>> = vec![];
-    relations.push(Arc::new(views::point_in_time::AsOfRelationPlanner::default()));
+    let relations: Vec<Arc<dyn RelationPlanner>> =
+        vec![Arc::new(views::point_in_time::AsOfRelationPlanner)];
     let mut rules = Optimizer::new().rules;
     views::point_in_time::PushDownToLeft::insert_into(&mut rules);
     let mut builder = SessionStateBuilder::new()

@@ -278,7 +278,7 @@ impl DfQueryPlanner for QueryPlanner {
         plan: &LogicalPlan,
         state: &dyn datafusion::catalog::Session,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let ours = Arc::new(views::point_in_time::AsOfExtensionPlanner::default());
+        let ours = Arc::new(views::point_in_time::AsOfExtensionPlanner);
         DefaultPhysicalPlanner::with_extension_planners(vec![ours])
             .create_physical_plan(plan, state)
             .await

@@ -477,10 +477,8 @@ impl Session {
         created: Option<Uuid>,
     ) -> Result<()> {
         self.refuse_read_only()?;
-        let overlaid = self.with(|s| match &mut s.transaction {
-            Some(open) => Some(open.change(changes.clone(), created)),
-            None => None,
-        });
+        let overlaid =
+            self.with(|s| s.transaction.as_mut().map(|open| open.change(changes.clone(), created)));
         match overlaid {
             Some(done) => done,
             None => {

@@ -221,7 +221,7 @@ fn lookup(name: &str) -> Result<&'static Setting> {
 
 /// The values in force in one session.
 #[derive(Debug, Clone, Default)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// What SET gave, by registry name.
     session: BTreeMap<&'static str, String>,
     /// What SET LOCAL gave: gone at the end of the transaction.
@@ -232,7 +232,7 @@ pub struct Settings {
 
 impl Settings {
     /// The value in force.
-    pub fn get(&self, name: &str) -> Result<String> {
+    pub(crate) fn get(&self, name: &str) -> Result<String> {
         let setting = lookup(name)?;
         Ok(self.value(setting).to_owned())
     }
@@ -245,17 +245,17 @@ impl Settings {
     }
 
     /// An integer setting; the registry guarantees that it is one.
-    pub fn int(&self, name: &str) -> i64 {
+    pub(crate) fn int(&self, name: &str) -> i64 {
         self.get(name).ok().and_then(|v| v.parse().ok()).unwrap_or_default()
     }
 
     /// A boolean setting.
-    pub fn bool(&self, name: &str) -> bool {
+    pub(crate) fn bool(&self, name: &str) -> bool {
         self.get(name).is_ok_and(|v| v == "on")
     }
 
     /// Sets a value that came with the connection.
-    pub fn set_start(&mut self, name: &str, value: &str) -> Result<()> {
+    pub(crate) fn set_start(&mut self, name: &str, value: &str) -> Result<()> {
         let setting = lookup(name)?;
         let value = check(setting, value)?;
         self.start.insert(setting.name, value);
@@ -268,7 +268,7 @@ impl Settings {
     }
 
     /// SET: until the session ends, or the transaction is rolled back.
-    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<()> {
         let setting = lookup(name)?;
         let value = check(setting, value)?;
         self.local.remove(setting.name);
@@ -277,7 +277,7 @@ impl Settings {
     }
 
     /// SET LOCAL: until the transaction ends.
-    pub fn set_local(&mut self, name: &str, value: &str) -> Result<()> {
+    pub(crate) fn set_local(&mut self, name: &str, value: &str) -> Result<()> {
         let setting = lookup(name)?;
         let value = check(setting, value)?;
         self.local.insert(setting.name, value);
@@ -285,7 +285,7 @@ impl Settings {
     }
 
     /// RESET name.
-    pub fn reset(&mut self, name: &str) -> Result<()> {
+    pub(crate) fn reset(&mut self, name: &str) -> Result<()> {
         let setting = lookup(name)?;
         self.local.remove(setting.name);
         self.session.remove(setting.name);
@@ -293,23 +293,23 @@ impl Settings {
     }
 
     /// RESET ALL.
-    pub fn reset_all(&mut self) {
+    pub(crate) fn reset_all(&mut self) {
         self.local.clear();
         self.session.clear();
     }
 
     /// The transaction ended: SET LOCAL is over.
-    pub fn end_transaction(&mut self) {
+    pub(crate) fn end_transaction(&mut self) {
         self.local.clear();
     }
 
     /// Every setting with its value and description, in the order of the names.
-    pub fn all(&self) -> Vec<(&'static str, String, &'static str)> {
+    pub(crate) fn all(&self) -> Vec<(&'static str, String, &'static str)> {
         REGISTRY.iter().map(|s| (s.name, self.value(s).to_owned(), s.description)).collect()
     }
 
     /// The settings that a Postgres client is told of, with their values.
-    pub fn reported(&self) -> Vec<(String, String)> {
+    pub(crate) fn reported(&self) -> Vec<(String, String)> {
         let told = REGISTRY.iter().filter(|s| s.reported);
         told.map(|s| (s.name.to_owned(), self.value(s).to_owned())).collect()
     }

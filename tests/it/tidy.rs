@@ -44,8 +44,11 @@ const NEVER_WRITTEN: [(&str, &str, &str); 7] = [
 
 const TEXT: [&str; 9] = ["rs", "toml", "md", "py", "sql", "slt", "sh", "yml", "txt"];
 
+/// What breaks a rule, a line each.
+type Rule = fn() -> Vec<String>;
+
 pub(crate) fn trials() -> Vec<Trial> {
-    let rules: [(&str, fn() -> Vec<String>); 9] = [
+    let rules: [(&str, Rule); 9] = [
         ("rust_files_say_what_they_are_for", rust_files_say_what_they_are_for),
         ("python_files_say_what_they_are_for", python_files_say_what_they_are_for),
         ("no_module_file_is_named_mod", no_module_file_is_named_mod),
@@ -56,7 +59,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("links_lead_somewhere", links_lead_somewhere),
         ("statements_have_page_and_tests", statements_have_page_and_tests),
     ];
-    let as_trial = |(name, rule): (&str, fn() -> Vec<String>)| {
+    let as_trial = |(name, rule): (&str, Rule)| {
         Trial::test(format!("tidy::{name}"), move || {
             let broken = rule();
             if broken.is_empty() { Ok(()) } else { Err(broken.join("\n").into()) }

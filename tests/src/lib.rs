@@ -31,6 +31,7 @@ pub fn repository() -> PathBuf {
 
 /// A setting of the test run. The only place that reads the environment.
 #[must_use]
+#[expect(clippy::disallowed_methods, reason = "the test run has no configuration file")]
 pub fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -3,6 +3,8 @@
 //! Never: leaves a process behind (it is killed on drop), shares a warehouse with another test,
 //! or sleeps a fixed time: it polls until the server says that it is ready.
 
+#![expect(clippy::panic, reason = "a test whose server does not start must stop")]
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -88,7 +90,7 @@ impl TestServer {
             .spawn();
         let mut child = child.unwrap_or_else(|error| {
             let path = binary();
-            std::panic::panic_any(format!("could not start {}: {error}", path.display()))
+            panic!("could not start {}: {error}", path.display())
         });
         let (pg, flight) = addresses(&mut child, &log);
         self.running = Some(Running { child, pg, flight });
@@ -212,7 +214,7 @@ fn addresses(child: &mut Child, log: &Path) -> (SocketAddr, Option<SocketAddr>) 
         if ended.is_some() || late {
             drop(child.kill());
             drop(child.wait());
-            std::panic::panic_any(format!("the server did not get ready, it printed:\n{text}"));
+            panic!("the server did not get ready, it printed:\n{text}");
         }
         std::thread::sleep(POLL);
     }

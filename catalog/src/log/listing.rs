@@ -103,7 +103,7 @@ impl Log {
         for ((version, count), mut files) in parts {
             files.sort();
             // A checkpoint named by a UUID stands alone; of several, any will do.
-            let complete = if count == 1 { files.len() >= 1 } else { files.len() == count };
+            let complete = if count == 1 { !files.is_empty() } else { files.len() == count };
             if complete {
                 files.truncate(count);
                 listing.checkpoints.insert(version, files);

@@ -1,6 +1,6 @@
 //! Scans: what they yield, and what they do not read.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Tables from outside: commits, races, faults, time travel.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
 
 mod faults;
 mod large;

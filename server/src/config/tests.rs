@@ -1,5 +1,5 @@
 //! Precedence, refusals and the promise that help tells units and defaults.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
 
 use std::path::Path;
 

@@ -279,7 +279,7 @@ fn query_spec(create: &ast::CreateTable, planned: &select::Planned) -> Result<Ta
         .iter()
         .enumerate()
         .map(|(at, field)| {
-            let name = names.get(at).map_or(field.name().as_str(), String::as_str);
+            let name = names.get(at).unwrap_or_else(|| field.name());
             stored_field(field, name)
         })
         .collect::<Result<_>>()?;

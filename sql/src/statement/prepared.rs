@@ -73,7 +73,7 @@ pub(crate) async fn prepare(session: &Session, prepare: &Prepare) -> Result<Outp
         .iter()
         .map(|t| Ok(Some(Arc::new(types::field_of_value_type(t, "", true)?))))
         .collect::<Result<Vec<Option<FieldRef>>>>()?;
-    let prepared = session.prepare(prepare.statement.clone(), &given).await?;
+    let prepared = Box::pin(session.prepare(prepare.statement.clone(), &given)).await?;
     session.with(|s| s.prepared.insert(prepare.name.clone(), prepared));
     Ok(Output::done("PREPARE"))
 }

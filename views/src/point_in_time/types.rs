@@ -4,6 +4,8 @@
 //! the finer unit of the two; a timestamp with and one without time zone are not compared, since
 //! the answer would depend on the session.
 
+use std::sync::Arc;
+
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::DFSchema;
 use datafusion::error::Result;
@@ -96,7 +98,7 @@ fn common_time(left: &DataType, right: &DataType) -> Option<DataType> {
     match (left, right) {
         (Dictionary(_, value), other) | (other, Dictionary(_, value)) => common_time(value, other),
         (Timestamp(a, Some(zone)), Timestamp(b, Some(_))) => {
-            Some(Timestamp(finer(*a, *b), Some(zone.clone())))
+            Some(Timestamp(finer(*a, *b), Some(Arc::clone(zone))))
         }
         (Timestamp(a, None), Timestamp(b, None)) => Some(Timestamp(finer(*a, *b), None)),
         (Timestamp(unit, None), Date32) | (Date32, Timestamp(unit, None)) => {

@@ -1,5 +1,5 @@
 //! ASOF JOIN from SQL text to rows.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
 
 mod answers;
 mod equivalence;

@@ -65,7 +65,7 @@ fn rows(count: u64, random: &mut Random) -> Vec<RecordBatch> {
     batches
 }
 
-fn register(context: &SessionContext, name: &str, batches: Vec<RecordBatch>) {
+fn register(context: &SessionContext, name: &str, batches: &[RecordBatch]) {
     let schema = batches[0].schema();
     let half = batches.len() / 2;
     let parts = vec![batches[..half].to_vec(), batches[half..].to_vec()];
@@ -85,8 +85,8 @@ async fn a_million_labels_with_ten_million_rows() {
     let config = SessionConfig::new().with_target_partitions(2);
     let context = session(config, runtime);
     let mut random = Random(42);
-    register(&context, "labels", rows(scale(), &mut random));
-    register(&context, "features", rows(10 * scale(), &mut random));
+    register(&context, "labels", &rows(scale(), &mut random));
+    register(&context, "features", &rows(10 * scale(), &mut random));
     let joins = [
         ("plain", "l.ts >= f.ts"),
         ("plain again", "l.ts >= f.ts"),

@@ -96,7 +96,7 @@ fn cast(
         Value::Int(oid) => Ok(Value::Int(*oid)),
         other => {
             let text = value::text(other);
-            let digits = text.parse::<u32>().ok().or((text == "-").then_some(0));
+            let digits = text.parse::<u32>().ok().or_else(|| (text == "-").then_some(0));
             let found = digits.or_else(|| find(call.context, &text));
             found.map(Value::from).ok_or_else(|| missing(&text))
         }
@@ -239,7 +239,7 @@ fn format_type(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
         return Ok("-".into());
     }
     if arguments[1] == Value::Null {
-        return Ok(types::by_oid(oid).map_or("???".to_owned(), |t| t.format_bare()).into());
+        return Ok(types::by_oid(oid).map_or_else(|| "???".to_owned(), |t| t.format_bare()).into());
     }
     let modifier = value::int(&arguments[1]).and_then(|number| i32::try_from(number).ok());
     Ok(type_text(oid, modifier.unwrap_or(-1)).into())
@@ -247,7 +247,8 @@ fn format_type(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
 
 /// A type's name by its OID and modifier.
 pub(crate) fn type_text(oid: u32, modifier: i32) -> String {
-    types::by_oid(oid).map_or("???".to_owned(), |found| found.with_modifier(modifier).format())
+    types::by_oid(oid)
+        .map_or_else(|| "???".to_owned(), |found| found.with_modifier(modifier).format())
 }
 
 fn table_is_visible(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {

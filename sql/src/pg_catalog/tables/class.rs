@@ -52,7 +52,7 @@ fn relation(context: &SystemContext, entry: &Arc<Entry>, rows: &mut Rows) -> Res
         ("relam", if view { 0_u32 } else { names::DELTA }.into()),
         ("relfilenode", if view { 0_u32 } else { entry.oid }.into()),
         ("relpages", details.map_or(Value::Int(0), pages)),
-        ("reltuples", details.map_or(Value::Float(-1.0), tuples)),
+        ("reltuples", tuples(details)),
         ("relpersistence", if temporary { "t" } else { "p" }.into()),
         ("relkind", relation_kind(entry).unwrap_or_default().into()),
         ("relnatts", count(details.map_or(0, |details| details.columns.fields().len()))),
@@ -83,8 +83,9 @@ fn pages(details: &Relation) -> Value {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "PostgreSQL keeps the count as a float, too")]
-fn tuples(details: &Relation) -> Value {
-    Value::Float(details.row_count.map_or(-1.0, |rows| rows as f32))
+fn tuples(details: Option<&Relation>) -> Value {
+    let count = details.and_then(|details| details.row_count);
+    Value::Float(count.map_or(-1.0, |rows| rows as f32))
 }
 
 /// `key=value`, as `WITH` gave them.

@@ -8,16 +8,15 @@ use super::super::rows::{Rows, Value};
 use crate::error::Result;
 
 pub(super) fn pg_roles(context: &SystemContext, _: &Wanted, rows: &mut Rows) -> Result<()> {
-    roles(context, rows, [("rolpassword", "********".into())])
+    roles(context, rows, &"********".into())
 }
 
 pub(super) fn pg_authid(context: &SystemContext, _: &Wanted, rows: &mut Rows) -> Result<()> {
-    roles(context, rows, [("rolpassword", Value::Null)])
+    roles(context, rows, &Value::Null)
 }
 
-fn roles(context: &SystemContext, rows: &mut Rows, password: [(&str, Value); 1]) -> Result<()> {
+fn roles(context: &SystemContext, rows: &mut Rows, password: &Value) -> Result<()> {
     for role in context.roles() {
-        let [password] = password.clone();
         rows.push([
             ("oid", names::role_oid(role).into()),
             ("rolname", role.into()),
@@ -29,7 +28,7 @@ fn roles(context: &SystemContext, rows: &mut Rows, password: [(&str, Value); 1])
             ("rolreplication", false.into()),
             ("rolbypassrls", true.into()),
             ("rolconnlimit", Value::Int(-1)),
-            password,
+            ("rolpassword", password.clone()),
         ])?;
     }
     Ok(())
