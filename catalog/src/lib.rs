@@ -13,7 +13,8 @@
 //! ```
 //!
 //! A write travels `LakeTable::write_files` (Parquet files that nothing names yet) and then
-//! `LakeTable::commit` (one log entry that names them). A read travels `LakeTable::current` (a pinned
+//! `LakeTable::commit` (one log entry that names them); a few rows are held in memory until
+//! `LakeTable::commit_with`. A read travels `LakeTable::current` (a pinned
 //! `TableSnapshot`, no I/O) and then `LakeTable::scan` (a `TableProvider` over exactly its files).
 //!
 //! Never: another crate reads or writes a Delta log, or reaches an object store that `Stores` did
@@ -42,4 +43,4 @@ pub use registry::Catalog;
 pub use schema::{COMMENT_KEY, DEFAULT_KEY, GENERATED_KEY, TableSpec};
 pub use snapshot::Snapshot;
 pub use stores::{Location, StoreOptions, Stores};
-pub use table::{Commit, CommitKind, DataFile, LakeTable, LoadedFile, TableSnapshot};
+pub use table::{Commit, CommitKind, DataFile, HeldFiles, LakeTable, LoadedFile, TableSnapshot};

@@ -21,7 +21,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload}
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::stores::{Location, NotWritten};
+use crate::stores::{Location, NameAfter, NotWritten};
 
 pub(crate) use action::{Action, CommitInfo, Format, Metadata, Protocol, Remove, Transaction};
 pub use action::{Add, CommitRecord};
@@ -105,17 +105,26 @@ impl Log {
         Ok(None)
     }
 
-    /// Puts the entry of a version if there is none.
+    /// Puts the entry of a version if there is none; `after` is for stores that name objects later.
     ///
     /// A failure without a clear outcome is met by putting the same bytes under the same name again.
     /// That is safe at one version: whichever of the puts lands first, the others find it taken. The
     /// caller must read the entry at [`Put::Taken`] before it goes to another version.
-    pub(crate) async fn put(&self, version: i64, bytes: Bytes, operation: Uuid) -> Result<Put> {
+    pub(crate) async fn put(
+        &self,
+        version: i64,
+        bytes: Bytes,
+        operation: Uuid,
+        after: Option<NameAfter>,
+    ) -> Result<Put> {
         let path = self.entry_path(version);
         let mut pause = FIRST_PAUSE;
         let mut uncertain = false;
         for attempt in 1.. {
-            let options = PutOptions::from(PutMode::Create);
+            let mut options = PutOptions::from(PutMode::Create);
+            if let Some(after) = &after {
+                options.extensions.insert(after.clone());
+            }
             let payload = PutPayload::from(bytes.clone());
             match self.store.put_opts(&path, payload, options).await {
                 Ok(_) => return Ok(Put::Landed),

@@ -50,15 +50,41 @@ pub(crate) fn scan(
     snapshot: Arc<TableSnapshot>,
     with_file_column: bool,
 ) -> Arc<dyn TableProvider> {
-    let layout = Layout::new(&snapshot, with_file_column);
+    let layout = Arc::new(Layout::new(&snapshot, with_file_column));
     Arc::new(PinnedTable { location, snapshot, layout })
+}
+
+/// Whether a table is read from this place by [`scan`].
+pub(crate) fn is_scan_of(table: &dyn TableProvider, location: &Location) -> bool {
+    pinned(table).is_some_and(|pinned| {
+        pinned.location.url == location.url && pinned.location.path == location.path
+    })
+}
+
+/// The same scan of another version, where the table is defined as it was.
+pub(crate) fn scan_again(
+    earlier: &dyn TableProvider,
+    snapshot: Arc<TableSnapshot>,
+) -> Option<Arc<dyn TableProvider>> {
+    let PinnedTable { location, snapshot: before, layout } = pinned(earlier)?;
+    let same = Arc::ptr_eq(&before.schema, &snapshot.schema)
+        && before.partition_columns == snapshot.partition_columns
+        && before.needs_foreign_reader() == snapshot.needs_foreign_reader();
+    same.then(|| {
+        let (location, layout) = (location.clone(), Arc::clone(layout));
+        Arc::new(PinnedTable { location, snapshot, layout }) as Arc<dyn TableProvider>
+    })
+}
+
+fn pinned(table: &dyn TableProvider) -> Option<&PinnedTable> {
+    (table as &dyn std::any::Any).downcast_ref()
 }
 
 #[derive(Debug)]
 struct PinnedTable {
     location: Location,
     snapshot: Arc<TableSnapshot>,
-    layout: Layout,
+    layout: Arc<Layout>,
 }
 
 #[async_trait]

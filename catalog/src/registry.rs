@@ -168,7 +168,7 @@ impl Catalog {
         };
         let rows = vec![rows::to_batch(&rows)?];
         let mut commit = Commit::new("DDL", CommitKind::Exact);
-        commit.adds = self.entries.write_batches(&known.table, rows).await?;
+        let files = self.entries.hold_files(&known.table, rows).await?;
         if fold {
             commit.removes = known.table.files().map(|file| file.path().to_owned()).collect();
         }
@@ -176,19 +176,13 @@ impl Catalog {
             commit.txns = vec![(OID_PRODUCER.to_owned(), i64::from(next.next_oid()))];
         }
         commit.parameters = BTreeMap::from([("entries".to_owned(), changes.len().to_string())]);
-        let adds = commit.adds.clone();
-        match self.entries.commit(&known.table, commit).await {
+        match self.entries.commit_with(&known.table, commit, files).await {
             Ok(table) if table.version == version => {
                 Ok(self.publish(Known { snapshot: next, table }))
             }
             // The answer was lost, and others committed after it.
             Ok(table) => self.learn(table).await,
-            Err(error) => {
-                if matches!(error, Error::Conflict { .. }) {
-                    self.entries.delete_files(&adds).await;
-                }
-                Err(error)
-            }
+            Err(error) => Err(error),
         }
     }
 

@@ -19,7 +19,7 @@ use url::{Position, Url};
 
 use crate::error::{Error, Result};
 use durable::DurableStore;
-pub(crate) use durable::NotWritten;
+pub(crate) use durable::{NameAfter, NotWritten, Unreferenced};
 
 const LOCAL: &str = "file:///";
 
@@ -51,6 +51,13 @@ impl Location {
         let relative = Path::parse(relative).map_err(|error| malformed(error.to_string()))?;
         let path = self.path.parts().chain(relative.parts()).collect();
         Ok(Self { store: Arc::clone(&self.store), url: self.url.clone(), path })
+    }
+}
+
+impl Location {
+    /// Whether the store understands [`NameAfter`].
+    pub(crate) fn names_later(&self) -> bool {
+        self.url.as_str() == LOCAL
     }
 }
 

@@ -20,6 +20,7 @@ mod loaded;
 mod snapshot;
 mod statistics;
 mod travel;
+mod uploads;
 mod write;
 
 use std::collections::VecDeque;
@@ -42,6 +43,7 @@ pub use data_file::DataFile;
 pub use loaded::LoadedFile;
 pub use snapshot::TableSnapshot;
 pub(crate) use statistics::{ColumnBounds, partition_scalar};
+pub use write::HeldFiles;
 
 use snapshot::operation_of;
 use travel::Travelled;
@@ -149,6 +151,21 @@ impl LakeTable {
     /// A reader of exactly the files of `snapshot`. It has none of DataFusion's write hooks.
     pub fn scan(self: &Arc<Self>, snapshot: Arc<TableSnapshot>) -> Arc<dyn TableProvider> {
         crate::provider::scan(self.location.clone(), snapshot, false)
+    }
+
+    /// Whether `scan` came from [`Self::scan`] of this table.
+    pub fn is_scanned_by(&self, scan: &dyn TableProvider) -> bool {
+        crate::provider::is_scan_of(scan, &self.location)
+    }
+
+    /// A scan of `snapshot` in place of an earlier one, in a plan that was made over that. `None`
+    /// where the plan may not hold: the table was defined anew, or others began to write it.
+    pub fn scan_again(
+        self: &Arc<Self>,
+        earlier: &dyn TableProvider,
+        snapshot: Arc<TableSnapshot>,
+    ) -> Option<Arc<dyn TableProvider>> {
+        crate::provider::scan_again(earlier, snapshot)
     }
 
     /// As [`Self::scan`], with one more column, [`crate::FILE_COLUMN`]: the path of each row's file,

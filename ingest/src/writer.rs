@@ -212,18 +212,14 @@ impl Writer {
         &self,
         snapshot: &TableSnapshot,
         batches: Vec<RecordBatch>,
-        mut adds: Vec<Add>,
+        adds: Vec<Add>,
         mut users: Vec<String>,
     ) -> Result<i64, catalog::Error> {
-        if !batches.is_empty() {
-            let rows = futures::stream::iter(batches.into_iter().map(Ok));
-            let rows = RecordBatchStreamAdapter::new(Arc::clone(&snapshot.schema), rows);
-            adds.extend(self.table.write_files(snapshot, Box::pin(rows)).await?);
-        }
+        let files = self.table.hold_files(snapshot, batches).await?;
         users.dedup();
         let user = if users.len() == 1 { users.pop() } else { None };
         let commit = Commit { parameters: append_parameters(), user, ..Commit::append(adds) };
-        Ok(self.table.commit(snapshot, commit).await?.version)
+        Ok(self.table.commit_with(snapshot, commit, files).await?.version)
     }
 }
 

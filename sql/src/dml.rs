@@ -168,6 +168,20 @@ pub(crate) async fn append(
     AppendJob::new(session, pinned, source)?.run(rows).await
 }
 
+/// The same for rows that are there already, of a table whose constraints are compiled already.
+pub(crate) async fn append_batch(
+    session: &Session,
+    pinned: &Pinned,
+    validation: Arc<Validation>,
+    rows: RecordBatch,
+    source: &str,
+) -> Result<u64> {
+    let schema = rows.schema();
+    let rows = futures::stream::once(std::future::ready(Ok(rows)));
+    let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
+    AppendJob::with_validation(session, pinned, validation, source).run(rows).await
+}
+
 /// An append that does not borrow its session, so that it can run beside the client's bytes.
 pub(crate) struct AppendJob {
     pinned: Pinned,
@@ -182,15 +196,25 @@ pub(crate) struct AppendJob {
 
 impl AppendJob {
     pub(crate) fn new(session: &Session, pinned: &Pinned, source: &str) -> Result<Self> {
-        Ok(Self {
+        let validation = validation(session, pinned)?;
+        Ok(Self::with_validation(session, pinned, validation, source))
+    }
+
+    fn with_validation(
+        session: &Session,
+        pinned: &Pinned,
+        validation: Arc<Validation>,
+        source: &str,
+    ) -> Self {
+        Self {
             writer: session.engine().writer(pinned.id, &pinned.table),
-            validation: validation(session, pinned)?,
+            validation,
             stamp: Stamp::new(session, source),
             user: session.user().to_owned(),
             commitment: session.commitment(),
             staging: session.stages(pinned).then(|| session.shared_state()),
             pinned: pinned.clone(),
-        })
+        }
     }
 
     /// Takes the rows to their end, and returns how many after they are durable, or staged.

@@ -3,6 +3,8 @@
 //! Made once, shared by every session. Never: a setting of one session, or anything that a
 //! statement pins.
 
+pub(crate) mod planning;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -23,6 +25,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::planning::{PlanningSettings, PlanningState, PlanningStates};
 use crate::compute::{Compute, Threads};
 use crate::error::{Error, Result};
 use crate::plan::{QueryPlanner, TypePlanner};
@@ -72,6 +75,7 @@ pub struct Engine {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) models: Models,
     base: SessionState,
+    planning: PlanningStates,
     writers: Mutex<HashMap<Uuid, Arc<Writer>>>,
     temporary: Arc<Stores>,
     _temporary_dir: tempdir::Folder,
@@ -121,6 +125,7 @@ impl Engine {
             config,
             catalog,
             base,
+            planning: PlanningStates::default(),
             writers: Mutex::default(),
             temporary,
             _temporary_dir: folder,
@@ -162,6 +167,11 @@ impl Engine {
     /// Functions, rules and the runtime that every session starts from.
     pub(crate) fn base_state(&self) -> &SessionState {
         &self.base
+    }
+
+    /// A state with these settings, for what does not ask for the time.
+    pub(crate) fn shared_planning_state(&self, settings: &PlanningSettings) -> Arc<PlanningState> {
+        self.planning.get(&self.base, settings)
     }
 
     /// The one writer of a table.

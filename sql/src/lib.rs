@@ -24,6 +24,7 @@ mod dml;
 mod engine;
 mod error;
 mod information_schema;
+mod kept;
 mod output;
 mod parser;
 mod pg_catalog;

@@ -9,7 +9,6 @@ mod versions;
 pub(crate) use versions::TABLE_AT;
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -45,7 +44,7 @@ pub(crate) fn parse(text: &str, bytes_max: usize) -> Result<Vec<Statement>> {
         let source = text.get(range.clone()).unwrap_or(text);
         let words: Vec<TokenWithSpan> = words.into_iter().cloned().collect();
         let kind = parse_one(words).map_err(|error| place(error, &offsets, text, &range))?;
-        statements.push(Statement { text: Arc::from(source), kind });
+        statements.push(Statement::new(source, kind));
     }
     Ok(statements)
 }

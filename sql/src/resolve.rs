@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use catalog::{Definition, Entry, LakeTable, Snapshot, TableSnapshot};
@@ -90,11 +91,16 @@ pub(crate) struct Resolver<'a> {
     pins: Pins,
     /// Made when the statement first names something of the system.
     system: OnceLock<Arc<SystemContext>>,
+    /// Whether the statement, or a view in it, reads an older version or the system's catalogs.
+    reads_more_than_tables: Arc<AtomicBool>,
     depth: usize,
 }
 
 /// The version of each table that a statement reads, by table id.
-pub(crate) type Pins = Arc<Mutex<HashMap<Uuid, Pinned>>>;
+type Pins = Arc<Mutex<HashMap<Uuid, (Arc<Entry>, Pinned)>>>;
+
+/// The tables that a statement reads.
+pub(crate) type Tables = Vec<(Arc<Entry>, Pinned)>;
 
 impl<'a> Resolver<'a> {
     pub(crate) fn new(session: &'a Session, state: &'a SessionState) -> Self {
@@ -105,6 +111,7 @@ impl<'a> Resolver<'a> {
             state,
             pins: Pins::default(),
             system: OnceLock::new(),
+            reads_more_than_tables: Arc::default(),
             depth: 0,
         }
     }
@@ -117,6 +124,7 @@ impl<'a> Resolver<'a> {
 
     /// What the statement's system relations and functions tell of.
     fn system(&self) -> &Arc<SystemContext> {
+        self.reads_more_than_tables.store(true, Ordering::Relaxed);
         self.system.get_or_init(|| pg_catalog::of_session(self.session, self.state))
     }
 
@@ -212,11 +220,18 @@ impl<'a> Resolver<'a> {
     }
 
     async fn pin(&self, entry: &Arc<Entry>) -> Result<Pinned> {
-        if let Some(pinned) = self.pins.lock().get(&entry.id) {
+        if let Some((_, pinned)) = self.pins.lock().get(&entry.id) {
             return Ok(pinned.clone());
         }
         let pinned = self.session.pin(entry).await?;
-        Ok(self.pins.lock().entry(entry.id).or_insert(pinned).clone())
+        let pin = || (Arc::clone(entry), pinned);
+        Ok(self.pins.lock().entry(entry.id).or_insert_with(pin).1.clone())
+    }
+
+    /// The tables that the statement reads, each as it is now. `None` where it reads more than that.
+    pub(crate) fn tables(&self) -> Option<Tables> {
+        let more = self.reads_more_than_tables.load(Ordering::Relaxed);
+        (!more).then(|| self.pins.lock().values().cloned().collect())
     }
 
     async fn view(
@@ -238,6 +253,7 @@ impl<'a> Resolver<'a> {
             search_path: search_path.to_vec(),
             pins: Arc::clone(&self.pins),
             system: OnceLock::new(),
+            reads_more_than_tables: Arc::clone(&self.reads_more_than_tables),
             depth: self.depth + 1,
         };
         let statement = ast::Statement::Query(parser::parse_query(sql)?);
@@ -246,6 +262,7 @@ impl<'a> Resolver<'a> {
     }
 
     async fn table_at(&self, call: &VersionCall) -> Result<Arc<dyn TableSource>> {
+        self.reads_more_than_tables.store(true, Ordering::Relaxed);
         let name = parser::parse_object_name(&call.table)?;
         let (schema, name) = split_name(&name)?;
         let entry = self.find(schema.as_deref(), &name).await?;

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use arrow::datatypes::{Field, FieldRef, SchemaRef};
 use catalog::{Entry, LakeTable, Snapshot};
-use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
 use datafusion::scalar::ScalarValue;
@@ -21,6 +20,7 @@ use uuid::Uuid;
 
 use crate::commitment::Commitment;
 use crate::engine::Engine;
+use crate::engine::planning::{PlanningSettings, PlanningState};
 use crate::error::{Error, Result, state};
 use crate::output::{Notice, Output};
 use crate::resolve::{Pinned, QualifiedName};
@@ -126,10 +126,16 @@ pub(crate) struct State {
     pub(crate) prepared: HashMap<String, Arc<Prepared>>,
     notices: Vec<Notice>,
     told: Vec<(String, String)>,
+    /// The edition of the settings that the client was told.
+    told_edition: u64,
     temporary: HashMap<String, TemporaryTable>,
 }
 
 impl State {
+    pub(crate) fn has_no_temporary_table(&self) -> bool {
+        self.temporary.is_empty()
+    }
+
     /// A temporary table by its id.
     pub(crate) fn temporary_by_id(&self, id: Uuid) -> Option<&TemporaryTable> {
         self.temporary.values().find(|table| table.id == id)
@@ -173,13 +179,13 @@ impl Session {
         if !start.application_name.is_empty() {
             settings.set_start("application_name", &start.application_name)?;
         }
-        let told = settings.reported();
         let state = State {
+            told: settings.reported(),
+            told_edition: settings.edition(),
             settings,
             transaction: None,
             prepared: HashMap::new(),
             notices: Vec::new(),
-            told,
             temporary: HashMap::new(),
         };
         Ok(Self {
@@ -320,9 +326,13 @@ impl Session {
     /// Settings that Postgres clients are told of and that changed since they were asked for.
     pub fn take_changed_settings(&self) -> Vec<(String, String)> {
         let mut state = self.state.lock();
+        if state.told_edition == state.settings.edition() {
+            return Vec::new();
+        }
         let now = state.settings.reported();
         let changed = now.iter().filter(|pair| !state.told.contains(pair)).cloned().collect();
         state.told = now;
+        state.told_edition = state.settings.edition();
         changed
     }
 
@@ -414,23 +424,15 @@ impl Session {
     /// DataFusion's state for one statement: the session's settings, the time of its start.
     pub(crate) fn planning_state(&self) -> SessionState {
         let mut state = self.engine.base_state().clone();
-        let (zone, batch_size, partitions) = self.with(|s| {
-            let settings = &s.settings;
-            let zone = settings.get("TimeZone").unwrap_or_else(|_| "UTC".to_owned());
-            (zone, settings.int("batch_size"), settings.int("target_partitions"))
-        });
-        let options = state.config_mut().options_mut();
-        options.execution.time_zone = Some(if zone == "UTC" { "+00:00".to_owned() } else { zone });
-        if let Some(size) =
-            usize::try_from(batch_size).ok().and_then(|n| ConfigNonZeroUsize::try_new(n).ok())
-        {
-            options.execution.batch_size = size;
-        }
-        if let Ok(partitions @ 1..) = usize::try_from(partitions) {
-            options.execution.target_partitions = partitions;
-        }
+        self.with(|s| planning_settings(&s.settings)).set(&mut state);
         state.mark_start_execution();
         state
+    }
+
+    /// The same for statements that do not ask for the time: shared by all sessions with these
+    /// settings, since a copy costs more than running a small plan.
+    pub(crate) fn shared_planning_state(&self) -> Arc<PlanningState> {
+        self.engine.shared_planning_state(&self.with(|s| planning_settings(&s.settings)))
     }
 
     /// The table of an entry at the version that the session reads.
@@ -576,6 +578,14 @@ impl Session {
             ));
         }
         Ok(())
+    }
+}
+
+fn planning_settings(settings: &Settings) -> PlanningSettings {
+    PlanningSettings {
+        time_zone: settings.get("TimeZone").unwrap_or_else(|_| "UTC".to_owned()),
+        batch_size: settings.int("batch_size"),
+        target_partitions: settings.int("target_partitions"),
     }
 }
 

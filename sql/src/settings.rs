@@ -5,6 +5,7 @@
 //! Never: a setting that is accepted and ignored although it would change an answer.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result, nearest, state};
 
@@ -219,9 +220,14 @@ fn lookup(name: &str) -> Result<&'static Setting> {
     })
 }
 
+/// Changes of settings in this process, numbered.
+static EDITIONS: AtomicU64 = AtomicU64::new(1);
+
 /// The values in force in one session.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
+    /// Another number after each change; a copy keeps it, and has the same values.
+    edition: u64,
     /// What SET gave, by registry name.
     session: BTreeMap<&'static str, String>,
     /// What SET LOCAL gave: gone at the end of the transaction.
@@ -231,6 +237,15 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Equal numbers: equal values, whatever happened in between.
+    pub(crate) const fn edition(&self) -> u64 {
+        self.edition
+    }
+
+    fn changed(&mut self) {
+        self.edition = EDITIONS.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The value in force.
     pub(crate) fn get(&self, name: &str) -> Result<String> {
         let setting = lookup(name)?;
@@ -259,12 +274,14 @@ impl Settings {
         let setting = lookup(name)?;
         let value = check(setting, value)?;
         self.start.insert(setting.name, value);
+        self.changed();
         Ok(())
     }
 
     /// Fixes a read-only value that the server knows when the session starts.
     pub(crate) fn fix(&mut self, name: &'static str, value: impl Into<String>) {
         self.start.insert(name, value.into());
+        self.changed();
     }
 
     /// SET: until the session ends, or the transaction is rolled back.
@@ -273,6 +290,7 @@ impl Settings {
         let value = check(setting, value)?;
         self.local.remove(setting.name);
         self.session.insert(setting.name, value);
+        self.changed();
         Ok(())
     }
 
@@ -281,6 +299,7 @@ impl Settings {
         let setting = lookup(name)?;
         let value = check(setting, value)?;
         self.local.insert(setting.name, value);
+        self.changed();
         Ok(())
     }
 
@@ -289,6 +308,7 @@ impl Settings {
         let setting = lookup(name)?;
         self.local.remove(setting.name);
         self.session.remove(setting.name);
+        self.changed();
         Ok(())
     }
 
@@ -296,11 +316,15 @@ impl Settings {
     pub(crate) fn reset_all(&mut self) {
         self.local.clear();
         self.session.clear();
+        self.changed();
     }
 
     /// The transaction ended: SET LOCAL is over.
     pub(crate) fn end_transaction(&mut self) {
-        self.local.clear();
+        if !self.local.is_empty() {
+            self.local.clear();
+            self.changed();
+        }
     }
 
     /// Every setting with its value and description, in the order of the names.

@@ -34,6 +34,7 @@ use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast;
 
 use crate::error::{Error, Result};
+use crate::kept::Kept;
 use crate::output::Output;
 use crate::session::Session;
 
@@ -42,6 +43,8 @@ use crate::session::Session;
 pub struct Statement {
     pub(crate) text: Arc<str>,
     pub(crate) kind: Kind,
+    /// Shared by copies: one statement, planned once.
+    pub(crate) kept: Arc<Kept>,
 }
 
 impl fmt::Display for Statement {
@@ -167,6 +170,10 @@ fn unsupported(statement: &ast::Statement) -> Error {
 }
 
 impl Statement {
+    pub(crate) fn new(text: &str, kind: Kind) -> Self {
+        Self { text: Arc::from(text), kind, kept: Arc::default() }
+    }
+
     /// The command tag where it yields rows, as PostgreSQL words it.
     pub(crate) fn tag(&self, rows: u64) -> String {
         match &self.kind {
@@ -235,9 +242,9 @@ pub(crate) async fn run(
         Kind::Execute(s) => Box::pin(prepared::execute(session, s)).await,
         Kind::Explain(s) => explain::run(session, s, parameters).await,
         Kind::Fetch(s) => cursor::fetch(session, s).await,
-        Kind::Insert(s) => insert::run(session, s, parameters).await,
+        Kind::Insert(s) => insert::run(session, s, &statement.kept, parameters).await,
         Kind::Prepare(s) => Box::pin(prepared::prepare(session, s)).await,
-        Kind::Query(query) => select::run(session, query, parameters).await,
+        Kind::Query(query) => select::run(session, query, &statement.kept, parameters).await,
         Kind::Refresh(s) => refresh::run(session, s).await,
         Kind::Release(name) => transaction::release(session, name),
         Kind::Reset(what) => set::reset(session, what),

@@ -4,8 +4,11 @@
 //! anything, a rename where it may), and syncs the directory and every directory newly found above
 //! it. Reads and listings are `object_store`'s own, which hide the temporary names.
 //!
+//! Two extensions of a put let the syncs of one commit run beside each other: [`Unreferenced`] for
+//! data files, [`NameAfter`] for the log entry that names them.
+//!
 //! Never: a path outside the declared roots is touched, be it by `..` or by a symbolic link.
-//! Never: a half-written object bears its name.
+//! Never: a half-written object bears a name that anybody looks for.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -18,6 +21,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::{BoxFuture, Shared};
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
 use object_store::local::LocalFileSystem;
@@ -31,6 +35,26 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 const STORE: &str = "local disk";
+
+/// An extension of a put: nobody knows the object's name before the put has returned. So it may bear
+/// its name while it is written, and its bytes and its name are synced at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unreferenced;
+
+/// An extension of a put that creates: the object is written and synced at once, and gets its name
+/// after this has come to `true`; at `false` nothing is written.
+#[derive(Clone)]
+pub(crate) struct NameAfter(Shared<BoxFuture<'static, bool>>);
+
+impl NameAfter {
+    pub(crate) fn new(ready: impl Future<Output = bool> + Send + 'static) -> Self {
+        Self(ready.boxed().shared())
+    }
+
+    async fn ready(&self) -> bool {
+        self.0.clone().await
+    }
+}
 /// Directories remembered as synced; more are forgotten and synced again.
 const SYNCED_DIRECTORIES_MAX: usize = 100_000;
 
@@ -38,11 +62,11 @@ const SYNCED_DIRECTORIES_MAX: usize = 100_000;
 #[derive(Debug, Clone)]
 pub(crate) struct DurableStore {
     local: LocalFileSystem,
-    shared: Arc<Shared>,
+    disk: Arc<Disk>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct Disk {
     /// Canonical, so that links below them can be followed and compared.
     roots: Vec<PathBuf>,
     /// Directories whose own names, up to the root of the disk, this process has seen synced.
@@ -52,14 +76,14 @@ struct Shared {
 impl DurableStore {
     /// A store of what is below `roots`, which are canonical and exist.
     pub(crate) fn new(roots: Vec<PathBuf>) -> Self {
-        let shared = Shared { roots, synced: Mutex::default() };
-        Self { local: LocalFileSystem::new(), shared: Arc::new(shared) }
+        let disk = Disk { roots, synced: Mutex::default() };
+        Self { local: LocalFileSystem::new(), disk: Arc::new(disk) }
     }
 
     /// The file of `location`, if neither its text nor a link on its way leads out of the roots.
     fn file(&self, location: &Path) -> Result<PathBuf> {
         let path = self.local.path_to_filesystem(location)?;
-        self.shared.confine(&path)?;
+        self.disk.confine(&path)?;
         Ok(path)
     }
 
@@ -67,7 +91,29 @@ impl DurableStore {
     fn check_prefix(&self, prefix: Option<&Path>) -> Result<()> {
         let mut path = PathBuf::from("/");
         path.extend(prefix.iter().flat_map(|prefix| prefix.as_ref().split('/')));
-        self.shared.confine(&path)
+        self.disk.confine(&path)
+    }
+}
+
+impl DurableStore {
+    /// Writes an object that nobody looks for yet: its bytes and its name are synced side by side.
+    async fn put_unreferenced(&self, location: Path, payload: PutPayload) -> Result<PutResult> {
+        let store = self.clone();
+        let (file, path) = blocking(move || {
+            let path = store.file(&location)?;
+            let file = store.disk.write_unsynced(&path, &payload);
+            Ok((file.map_err(|error| not_written(&path, error))?, path))
+        })
+        .await?;
+        let directory = path.parent().map(FsPath::to_path_buf);
+        let bytes = blocking(move || file.sync_data().map_err(|error| failed(&path, error)));
+        let name = blocking(move || {
+            directory.map_or(Ok(()), |directory| {
+                sync_directory(&directory).map_err(|error| failed(&directory, error))
+            })
+        });
+        futures::try_join!(bytes, name)?;
+        Ok(PutResult { e_tag: None, version: None })
     }
 }
 
@@ -77,7 +123,7 @@ impl fmt::Display for DurableStore {
     }
 }
 
-impl Shared {
+impl Disk {
     fn confine(&self, path: &FsPath) -> Result<()> {
         if !self.roots.iter().any(|root| path.starts_with(root)) {
             return Err(refused(path));
@@ -134,12 +180,17 @@ impl Shared {
         Ok(())
     }
 
-    fn put(&self, path: &FsPath, payload: &PutPayload, mode: &PutMode) -> Result<PutResult> {
+    fn put(&self, path: &FsPath, payload: &PutPayload, create: bool) -> Result<PutResult> {
         let temporary = self.stage(path, payload).map_err(|error| not_written(path, error))?;
-        let published = publish(&temporary, path, matches!(mode, PutMode::Create));
+        self.name(&temporary, path, create)
+    }
+
+    /// Gives a staged object its name.
+    fn name(&self, temporary: &FsPath, path: &FsPath, create: bool) -> Result<PutResult> {
+        let published = publish(temporary, path, create);
         if published.is_err() {
             // Hidden and harmless if this fails, too.
-            let _ = fs::remove_file(&temporary);
+            let _ = fs::remove_file(temporary);
         }
         match published {
             Ok(()) => Ok(PutResult { e_tag: None, version: None }),
@@ -148,6 +199,18 @@ impl Shared {
             }
             Err(error) => Err(failed(path, error)),
         }
+    }
+
+    /// Writes an object under its own name. Neither its bytes nor its name are synced yet.
+    fn write_unsynced(&self, path: &FsPath, payload: &PutPayload) -> io::Result<File> {
+        self.make_directory(path.parent().ok_or(ErrorKind::InvalidInput)?)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        let written = payload.iter().try_for_each(|part| file.write_all(part));
+        if let Err(error) = written {
+            let _ = fs::remove_file(path);
+            return Err(error);
+        }
+        Ok(file)
     }
 
     /// Writes and syncs an object under a temporary name.
@@ -249,7 +312,31 @@ impl ObjectStore for DurableStore {
             return Err(not_implemented("conditional update or attributes"));
         }
         let (store, location) = (self.clone(), location.clone());
-        blocking(move || store.shared.put(&store.file(&location)?, &payload, &opts.mode)).await
+        let create = opts.mode == PutMode::Create;
+        if create && opts.extensions.get::<Unreferenced>().is_some() {
+            return store.put_unreferenced(location, payload).await;
+        }
+        let after = opts.extensions.get::<NameAfter>().filter(|_| create).cloned();
+        let Some(after) = after else {
+            return blocking(move || store.disk.put(&store.file(&location)?, &payload, create))
+                .await;
+        };
+        let disk = Arc::clone(&self.disk);
+        let (staged, path) = blocking(move || {
+            let path = store.file(&location)?;
+            let staged = store.disk.stage(&path, &payload);
+            Ok((staged.map_err(|error| not_written(&path, error))?, path))
+        })
+        .await?;
+        let ready = after.ready().await;
+        blocking(move || {
+            if ready {
+                return disk.name(&staged, &path, create);
+            }
+            let _ = fs::remove_file(&staged);
+            Err(not_written(&path, ErrorKind::Interrupted.into()))
+        })
+        .await
     }
 
     async fn put_multipart_opts(
@@ -264,7 +351,7 @@ impl ObjectStore for DurableStore {
         blocking(move || {
             let path = store.file(&location)?;
             let (file, temporary) =
-                store.shared.create_temporary(&path).map_err(|error| failed(&path, error))?;
+                store.disk.create_temporary(&path).map_err(|error| failed(&path, error))?;
             let upload =
                 Upload { file: Arc::new(file), path, temporary: Some(temporary), offset: 0 };
             Ok(Box::new(upload) as Box<dyn MultipartUpload>)
@@ -323,7 +410,7 @@ impl ObjectStore for DurableStore {
         blocking(move || {
             let (source, path) = (store.file(&from)?, store.file(&to)?);
             let copy = || -> io::Result<()> {
-                let (_, temporary) = store.shared.create_temporary(&path)?;
+                let (_, temporary) = store.disk.create_temporary(&path)?;
                 let copied = fs::copy(&source, &temporary)
                     .and_then(|_| File::open(&temporary)?.sync_data())
                     .and_then(|()| {
@@ -346,11 +433,11 @@ impl ObjectStore for DurableStore {
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
         let (source, target) = (self.file(from)?, self.file(to)?);
-        let shared = Arc::clone(&self.shared);
+        let disk = Arc::clone(&self.disk);
         let (made, directory) = (target.clone(), target.parent().map(FsPath::to_path_buf));
         blocking(move || {
             let parent = made.parent().ok_or_else(|| refused(&made))?;
-            shared.make_directory(parent).map_err(|error| failed(&made, error))
+            disk.make_directory(parent).map_err(|error| failed(&made, error))
         })
         .await?;
         self.local.rename_opts(from, to, options).await?;

@@ -14,6 +14,8 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::uploads::Uploads;
+use super::write::HeldFiles;
 use super::{LakeTable, LoadedFile, TableSnapshot, conflict};
 use crate::error::{Error, Result};
 use crate::log::{
@@ -112,6 +114,37 @@ impl LakeTable {
         base: &TableSnapshot,
         commit: Commit,
     ) -> Result<Arc<TableSnapshot>> {
+        self.commit_with(base, commit, HeldFiles::default()).await
+    }
+
+    /// The same with files that are not in the store yet: they are put beside the commit's own entry,
+    /// which gets its name after them. They are removed again where no entry will name them.
+    pub async fn commit_with(
+        self: &Arc<Self>,
+        base: &TableSnapshot,
+        mut commit: Commit,
+        files: HeldFiles,
+    ) -> Result<Arc<TableSnapshot>> {
+        commit.adds.extend(files.adds);
+        let mut uploads = Uploads::new(&self.location, files.puts);
+        let committed = self.put_next(base, &commit, &mut uploads).await;
+        if matches!(
+            committed,
+            Err(Error::Conflict { .. }
+                | Error::MetadataChanged { .. }
+                | Error::AlreadyApplied { .. })
+        ) {
+            uploads.discard().await;
+        }
+        committed
+    }
+
+    async fn put_next(
+        self: &Arc<Self>,
+        base: &TableSnapshot,
+        commit: &Commit,
+        uploads: &mut Uploads,
+    ) -> Result<Arc<TableSnapshot>> {
         let _turn = self.turn.lock().await;
         let mut head = self.current();
         let mut denied = 0;
@@ -119,10 +152,12 @@ impl LakeTable {
             if self.version_of(commit.operation_id).is_some() {
                 return Ok(self.current());
             }
-            conflict::check(&self.object, base, &head, &commit)?;
-            let actions = self.actions(&head, base.version, &commit)?;
+            conflict::check(&self.object, base, &head, commit)?;
+            let actions = self.actions(&head, base.version, commit)?;
             let version = head.version + 1;
-            match self.log.put(version, encode(&actions)?, commit.operation_id).await? {
+            let (entry, operation) = (encode(&actions)?, commit.operation_id);
+            let put = |after| self.log.put(version, entry, operation, after);
+            match uploads.beside(put).await? {
                 Put::Landed => {
                     let now = self.clock.now_micros();
                     let entry = LogEntry { version, actions, modified_micros: now };

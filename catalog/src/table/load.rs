@@ -37,7 +37,7 @@ impl LakeTable {
         let log = Log::new(&location);
         let (now, operation) = (clock.now_micros(), Uuid::new_v4());
         let actions = first_actions(&spec, now, operation)?;
-        if log.put(0, encode(&actions)?, operation).await? == Put::Taken {
+        if log.put(0, encode(&actions)?, operation, None).await? == Put::Taken {
             let there = log.read(0).await?;
             let own =
                 there.is_some_and(|entry| super::operation_of(&entry.actions) == Some(operation));

@@ -1,7 +1,8 @@
 //! Rows to Parquet files that no version names yet.
 //!
 //! A file that fits in a part of an upload is encoded in memory and put at once; so a few rows cost
-//! one durable put. Larger ones go up in parts while they are encoded.
+//! one durable put. Larger ones go up in parts while they are encoded. A few rows that are committed
+//! right away are held: their commit puts them, beside its own entry.
 //!
 //! Never: more than a bounded part of the rows is held; a file is visible to readers before a commit.
 
@@ -18,7 +19,8 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, stream};
-use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use object_store::{ObjectStoreExt, PutPayload};
 
 use super::statistics::partition_text;
 use super::{LakeTable, TableSnapshot};
@@ -49,7 +51,7 @@ impl LakeTable {
         snapshot: &TableSnapshot,
         rows: SendableRecordBatchStream,
     ) -> Result<Vec<Add>> {
-        let mut files = Files::new(self, snapshot, &rows.schema())?;
+        let mut files = Files::new(self, snapshot, &rows.schema(), false)?;
         match files.write_all(rows).await {
             Ok(()) => Ok(files.done),
             Err(error) => {
@@ -69,20 +71,31 @@ impl LakeTable {
         }
     }
 
-    /// As [`Self::write_files`], for batches of one schema that are in memory.
-    pub async fn write_batches(
+    /// Encodes rows that are in memory, for a commit right away. The store does not have them yet.
+    pub async fn hold_files(
         &self,
         snapshot: &TableSnapshot,
         batches: Vec<RecordBatch>,
-    ) -> Result<Vec<Add>> {
-        let Some(schema) = batches.first().map(RecordBatch::schema) else { return Ok(Vec::new()) };
+    ) -> Result<HeldFiles> {
+        let Some(schema) = batches.first().map(RecordBatch::schema) else {
+            return Ok(HeldFiles::default());
+        };
+        let mut files = Files::new(self, snapshot, &schema, true)?;
         let rows = stream::iter(batches.into_iter().map(Ok));
-        self.write_files(snapshot, Box::pin(RecordBatchStreamAdapter::new(schema, rows))).await
+        files.write_all(Box::pin(RecordBatchStreamAdapter::new(schema, rows))).await?;
+        Ok(HeldFiles { adds: files.done, puts: files.held })
     }
 
     fn rows_error(&self) -> impl Fn(DataFusionError) -> Error + '_ {
         |source| Error::Rows { object: self.object.clone(), source }
     }
+}
+
+/// Files that are encoded, and that [`LakeTable::commit_with`] puts in the store.
+#[derive(Debug, Default)]
+pub struct HeldFiles {
+    pub(super) adds: Vec<Add>,
+    pub(super) puts: Vec<(Path, PutPayload)>,
 }
 
 /// A size as table properties have it: `134217728`, `128mb`.
@@ -116,10 +129,18 @@ struct Files<'a> {
     nan_columns: BTreeSet<usize>,
     open: HashMap<Partition, DataFileWriter>,
     done: Vec<Add>,
+    /// Whether files stay in memory, and those that did.
+    hold: bool,
+    held: Vec<(Path, PutPayload)>,
 }
 
 impl<'a> Files<'a> {
-    fn new(table: &'a LakeTable, snapshot: &TableSnapshot, input: &SchemaRef) -> Result<Self> {
+    fn new(
+        table: &'a LakeTable,
+        snapshot: &TableSnapshot,
+        input: &SchemaRef,
+        hold: bool,
+    ) -> Result<Self> {
         let schema = &snapshot.schema;
         let (partition_indices, file_indices): (Vec<_>, Vec<_>) = (0..schema.fields().len())
             .partition(|index| snapshot.partition_columns.contains(schema.field(*index).name()));
@@ -156,6 +177,8 @@ impl<'a> Files<'a> {
             nan_columns: BTreeSet::new(),
             open: HashMap::new(),
             done: Vec::new(),
+            hold,
+            held: Vec::new(),
         })
     }
 
@@ -233,6 +256,7 @@ impl<'a> Files<'a> {
                 Arc::clone(&self.file_schema),
                 &self.nan_columns,
                 self.table.clock.now_micros(),
+                self.hold,
             )
             .map_err(self.table.rows_error())?;
             self.open.insert(partition.clone(), writer);
@@ -279,6 +303,10 @@ impl<'a> Files<'a> {
             .finish(&self.file_schema, self.statistics_columns)
             .await
             .map_err(self.table.rows_error())?;
+        if let Some(payload) = written.held {
+            let path = self.table.location.path.clone().join(written.name.as_str());
+            self.held.push((path, payload));
+        }
         let values = self.partition_columns.iter().cloned().zip(partition.iter().cloned());
         self.done.push(Add {
             path: written.name,

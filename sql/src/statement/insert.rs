@@ -1,16 +1,26 @@
 //! `INSERT INTO table [(columns)] VALUES ... | query | DEFAULT VALUES`.
+//!
+//! `VALUES` of constants and parameters are computed without a plan, and their expressions are kept
+//! with the statement: what a prepared INSERT costs is its row and its share of a commit.
 
+mod constant_rows;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, FieldRef};
+use arrow::datatypes::{Field, FieldRef, SchemaRef};
+use catalog::TableSnapshot;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast;
+use ingest::Validation;
 
+use self::constant_rows::ConstantRows;
 use crate::dml::{self, InsertTarget, TARGET};
 use crate::error::{Error, Result, state};
+use crate::kept::{Circumstances, Kept, Plan};
 use crate::output::Output;
 use crate::plan;
 use crate::resolve::{Pinned, Resolver, fold};
@@ -30,18 +40,64 @@ pub(crate) async fn describe(
     select::parameter_fields(&plan, &given)
 }
 
+/// An INSERT of constants and parameters, ready to run while its table is defined as it was.
+#[derive(Debug)]
+pub(crate) struct InsertPlan {
+    rows: ConstantRows,
+    validation: Arc<Validation>,
+    schema: SchemaRef,
+    constraints: Arc<BTreeMap<String, String>>,
+}
+
+impl InsertPlan {
+    fn fits(&self, table: &TableSnapshot) -> bool {
+        Arc::ptr_eq(&self.schema, &table.schema)
+            && Arc::ptr_eq(&self.constraints, &table.constraints)
+    }
+}
+
 /// Adds the rows; they are durable when this returns, or with the transaction.
 pub(crate) async fn run(
     session: &Session,
     insert: &ast::Insert,
+    kept: &Kept,
     parameters: &[ScalarValue],
 ) -> Result<Output> {
     let pinned = dml::target(session, table_name(insert)?).await?;
+    let circumstances = Circumstances::of(session, parameters);
+    if let Some(Plan::Insert(plan)) = kept.find(circumstances.as_ref())
+        && plan.fits(&pinned.snapshot)
+    {
+        return add(session, &pinned, &plan, parameters).await;
+    }
     let state = session.planning_state();
     let types = select::types_of(parameters);
     let plan = plan_rows(session, &state, insert, &pinned, &types).await?;
+    if let Some(rows) = ConstantRows::of(&state, &plan, parameters)? {
+        let plan = Arc::new(InsertPlan {
+            rows,
+            validation: dml::validation(session, &pinned)?,
+            schema: Arc::clone(&pinned.snapshot.schema),
+            constraints: Arc::clone(&pinned.snapshot.constraints),
+        });
+        kept.keep(circumstances, Plan::Insert(Arc::clone(&plan)));
+        return add(session, &pinned, &plan, parameters).await;
+    }
     let rows = select::execute(&state, select::bind(plan, parameters)?).await?;
     let added = dml::append(session, &pinned, rows, "insert").await?;
+    Ok(Output::counted("INSERT 0", added))
+}
+
+async fn add(
+    session: &Session,
+    pinned: &Pinned,
+    plan: &InsertPlan,
+    parameters: &[ScalarValue],
+) -> Result<Output> {
+    let now_nanos = session.engine().now_micros().saturating_mul(1_000);
+    let rows = plan.rows.evaluate(parameters, now_nanos)?;
+    let added =
+        dml::append_batch(session, pinned, Arc::clone(&plan.validation), rows, "insert").await?;
     Ok(Output::counted("INSERT 0", added))
 }
 
@@ -124,11 +180,7 @@ fn quoted(name: &str) -> ast::ObjectName {
     ast::ObjectName::from(vec![ast::Ident::with_quote('"', name)])
 }
 
-fn refuse_column(
-    pinned: &Pinned,
-    schema: &arrow::datatypes::SchemaRef,
-    column: &str,
-) -> Result<()> {
+fn refuse_column(pinned: &Pinned, schema: &SchemaRef, column: &str) -> Result<()> {
     if schema.field_with_name(column).is_ok() {
         return Ok(());
     }
@@ -148,11 +200,7 @@ fn refuse_column(
 }
 
 /// Puts each column's default where VALUES says DEFAULT.
-fn with_defaults(
-    source: &ast::Query,
-    columns: &[String],
-    schema: &arrow::datatypes::SchemaRef,
-) -> Box<ast::Query> {
+fn with_defaults(source: &ast::Query, columns: &[String], schema: &SchemaRef) -> Box<ast::Query> {
     let mut source = Box::new(source.clone());
     if let ast::SetExpr::Values(values) = source.body.as_mut() {
         for row in &mut values.rows {
@@ -177,7 +225,7 @@ fn with_defaults(
 fn short_rows(
     source: Box<ast::Query>,
     columns: &[String],
-    schema: &arrow::datatypes::SchemaRef,
+    schema: &SchemaRef,
 ) -> Result<(Box<ast::Query>,)> {
     let most = if columns.is_empty() { schema.fields().len() } else { columns.len() };
     if let Some(width) = values_width(&source) {

@@ -33,9 +33,9 @@ impl Prepare {
         let ast::Statement::Prepare { name, data_types, statement } = statement else {
             return Err(Error::internal("not a PREPARE"));
         };
-        let text = Arc::from(statement.to_string());
+        let text = statement.to_string();
         let kind = Kind::from_ast(*statement, false)?;
-        Ok(Self { name: fold(&name), data_types, statement: Statement { text, kind } })
+        Ok(Self { name: fold(&name), data_types, statement: Statement::new(&text, kind) })
     }
 }
 

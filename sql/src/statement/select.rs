@@ -1,4 +1,8 @@
 //! `SELECT`, `WITH`, `VALUES`, `TABLE`: a query to a stream of rows.
+//!
+//! What a query's plan owes to the query alone is kept with the statement, and used again.
+
+mod query_plan;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,8 +10,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::ParamValues;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
@@ -17,16 +21,20 @@ use futures::StreamExt;
 use crate::array_parameters::array_parameters;
 use crate::compute::Compute;
 use crate::error::{Error, Result, state};
+use crate::kept::{Circumstances, Kept, Plan};
 use crate::output::Output;
 use crate::pg_catalog;
 use crate::plan;
-use crate::resolve::Resolver;
+use crate::resolve::{Resolver, Tables};
 use crate::session::Session;
+pub(crate) use query_plan::QueryPlan;
 
 /// A planned query with the names that its columns go out under.
 pub(crate) struct Planned {
     pub(crate) plan: LogicalPlan,
     pub(crate) names: Option<Vec<String>>,
+    /// What it reads, where that is all in tables at the versions of now.
+    tables: Option<Tables>,
 }
 
 /// Parameters and columns of a query.
@@ -54,9 +62,31 @@ fn coerced(state: &SessionState, plan: &LogicalPlan) -> LogicalPlan {
 pub(crate) async fn run(
     session: &Session,
     query: &ast::Query,
+    kept: &Kept,
     parameters: &[ScalarValue],
 ) -> Result<Output> {
-    Ok(Output::Rows(stream(session, query, parameters).await?))
+    let circumstances = Circumstances::of(session, parameters);
+    if let Some(Plan::Query(plan)) = kept.find(circumstances.as_ref()) {
+        let shared = session.shared_planning_state();
+        if let Some(bound) = plan.bind(session, &shared.state, parameters).await? {
+            let context = Arc::clone(&shared.context);
+            let rows = start(&shared.state, context, &bound).await?;
+            return Ok(Output::Rows(rename(rows, plan.names())));
+        }
+    }
+    let state = session.planning_state();
+    let mut planned = plan_query(session, &state, query, &types_of(parameters)).await?;
+    if circumstances.is_some()
+        && let Some(tables) = planned.tables.take()
+        && let Some(plan) = QueryPlan::new(&state, &planned, tables)
+        && let Some(bound) = plan.bind(session, &state, parameters).await?
+    {
+        kept.keep(circumstances, Plan::Query(Arc::new(plan)));
+        let rows = start(&state, state.task_ctx(), &bound).await?;
+        return Ok(Output::Rows(rename(rows, planned.names.as_deref())));
+    }
+    let rows = execute(&state, bind(planned.plan, parameters)?).await?;
+    Ok(Output::Rows(rename(rows, planned.names.as_deref())))
 }
 
 /// The rows of a query.
@@ -88,12 +118,13 @@ pub(crate) async fn plan_query(
     }
     let names = output_names(&mut query);
     let statement = ast::Statement::Query(Box::new(query));
-    let resolved = Resolver::new(session, state).resolve(&statement).await?;
+    let resolver = Resolver::new(session, state);
+    let resolved = resolver.resolve(&statement).await?;
     let mut plan = plan::statement(state, &resolved, statement, &given)?;
     if let Some(system) = &resolved.system {
         plan = pg_catalog::shown(plan, system)?;
     }
-    Ok(Planned { plan, names })
+    Ok(Planned { plan, names, tables: resolver.tables() })
 }
 
 /// Optimizes a plan and starts it.
@@ -101,9 +132,17 @@ pub(crate) async fn execute(
     state: &SessionState,
     plan: LogicalPlan,
 ) -> Result<SendableRecordBatchStream> {
-    let optimized = state.optimize(&plan)?;
-    let physical = state.query_planner().create_physical_plan(&optimized, state).await?;
-    Ok(Compute::run(physical, state.task_ctx())?)
+    start(state, state.task_ctx(), &state.optimize(&plan)?).await
+}
+
+/// Starts an optimized plan.
+async fn start(
+    state: &SessionState,
+    context: Arc<TaskContext>,
+    optimized: &LogicalPlan,
+) -> Result<SendableRecordBatchStream> {
+    let physical = state.query_planner().create_physical_plan(optimized, state).await?;
+    Ok(Compute::run(physical, context)?)
 }
 
 /// Puts values in place of `$1`, `$2`, ...

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode};
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use tempfile::TempDir;
 
-use super::DurableStore;
+use super::{DurableStore, NameAfter, Unreferenced};
 
 fn store() -> (TempDir, DurableStore, Path) {
     let directory = tempfile::tempdir().unwrap();
@@ -68,6 +68,47 @@ async fn one_of_many_concurrent_creators_wins() {
     let answers = futures::future::join_all(puts).await;
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
     assert_eq!(names(&store, &root).await, ["new/entry.json"]);
+}
+
+#[tokio::test]
+async fn an_entry_gets_its_name_after_what_it_waits_for_or_never() {
+    let (directory, store, root) = store();
+    let (kept, given_up) = (at(&root, "log/1.json"), at(&root, "log/2.json"));
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let mut options: PutOptions = PutMode::Create.into();
+    options.extensions.insert(NameAfter::new(async { told.await.unwrap() }));
+    let put = store.put_opts(&kept, "entry".into(), options);
+    let told = async {
+        // Written and synced, and nobody sees it.
+        let staged = || std::fs::read_dir(directory.path().join("log")).map(Iterator::count);
+        while staged().unwrap_or(0) == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(names(&store, &root).await, Vec::<String>::new());
+        tell.send(true).unwrap();
+    };
+    futures::join!(put, told).0.unwrap();
+    assert_eq!(names(&store, &root).await, ["log/1.json"]);
+
+    let mut options: PutOptions = PutMode::Create.into();
+    options.extensions.insert(NameAfter::new(async { false }));
+    assert!(store.put_opts(&given_up, "entry".into(), options).await.is_err());
+    assert_eq!(std::fs::read_dir(directory.path().join("log")).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn a_file_that_nobody_looks_for_is_there_when_its_put_returns() {
+    let (_directory, store, root) = store();
+    let path = at(&root, "table/part-1.parquet");
+    let options = || {
+        let mut options: PutOptions = PutMode::Create.into();
+        options.extensions.insert(Unreferenced);
+        options
+    };
+    store.put_opts(&path, "rows".into(), options()).await.unwrap();
+    assert_eq!(&store.get(&path).await.unwrap().bytes().await.unwrap()[..], b"rows");
+    assert!(store.put_opts(&path, "others".into(), options()).await.is_err());
+    assert_eq!(&store.get(&path).await.unwrap().bytes().await.unwrap()[..], b"rows");
 }
 
 #[tokio::test]

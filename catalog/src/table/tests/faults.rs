@@ -8,7 +8,7 @@ use object_store::ObjectStore;
 
 use super::{append, batch, clock, ids, memory, place, schema, streamed};
 use crate::faults::{Fault, FaultStore, Operation, Rates};
-use crate::table::{Commit, CommitKind, LakeTable};
+use crate::table::{Commit, CommitKind, HeldFiles, LakeTable};
 use crate::{Error, TableSpec};
 
 /// Tries of an operation before the simulation takes its error for an answer.
@@ -78,13 +78,24 @@ async fn write(table: Arc<LakeTable>, ids: std::ops::Range<i64>) -> Outcomes {
     let mut outcomes = Outcomes::default();
     for id in ids {
         let base = table.current();
-        let Ok(adds) = table.write_files(&base, streamed(vec![batch(id..id + 1)])).await else {
-            continue;
-        };
-        let commit = Commit::append(adds);
+        let rows = vec![batch(id..id + 1)];
+        // Every other row is put by its commit.
+        let mut held = HeldFiles::default();
+        let mut commit = Commit::append(Vec::new());
+        if id % 2 == 0 {
+            held = table.hold_files(&base, rows).await.unwrap();
+            // What a retry names, whose files were put already.
+            commit.adds = held.adds.clone();
+            held.adds.clear();
+        } else {
+            let Ok(adds) = table.write_files(&base, streamed(rows)).await else { continue };
+            commit.adds = adds;
+        }
         let mut open = false;
         for _ in 0..TRIES {
-            match table.commit(&base, commit.clone()).await {
+            match table.commit_with(&base, commit.clone(), std::mem::take(&mut held)).await {
+                // Its files could not be put, so nothing was committed.
+                Err(Error::Store { .. }) if id % 2 == 0 && !open => break,
                 Ok(_) => {
                     outcomes.acknowledged.push(id);
                     open = false;
@@ -105,25 +116,25 @@ async fn write(table: Arc<LakeTable>, ids: std::ops::Range<i64>) -> Outcomes {
 async fn compact(table: Arc<LakeTable>) {
     for _ in 0..8 {
         let Ok(base) = table.update().await else { continue };
-        let files: Vec<_> = base.files().take(2).cloned().collect();
+        let compacted: Vec<_> = base.files().take(2).cloned().collect();
         let mut rows = Vec::new();
-        for file in &files {
+        for file in &compacted {
             rows.extend(table.read_file(file).await.unwrap_or_default());
         }
         let held: usize = rows.iter().map(|batch| batch.num_rows()).sum();
-        let expected: u64 = files.iter().filter_map(|file| file.row_count()).sum();
-        let Ok(adds) = table.write_batches(&base, rows).await else { continue };
-        if held as u64 != expected || files.is_empty() {
+        let expected: u64 = compacted.iter().filter_map(|file| file.row_count()).sum();
+        let Ok(files) = table.hold_files(&base, rows).await else { continue };
+        if held as u64 != expected || compacted.is_empty() {
             continue;
         }
         let commit = Commit {
-            adds,
-            removes: files.iter().map(|file| file.path().to_owned()).collect(),
+            removes: compacted.iter().map(|file| file.path().to_owned()).collect(),
             data_change: false,
             ..Commit::new("OPTIMIZE", CommitKind::Rewrite { read_all: false })
         };
-        match table.commit(&base, commit).await {
-            Ok(_) | Err(Error::Conflict { .. } | Error::OutcomeUnknown { .. }) => {}
+        match table.commit_with(&base, commit, files).await {
+            Ok(_)
+            | Err(Error::Conflict { .. } | Error::OutcomeUnknown { .. } | Error::Store { .. }) => {}
             Err(error) => panic!("{error:?}"),
         }
     }

@@ -5,10 +5,14 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
 use datafusion::error::Result;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use object_store::buffered::BufWriter;
+use object_store::{PutPayload, PutPayloadMut};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::arrow::async_writer::AsyncArrowWriter;
+use parquet::arrow::async_writer::{AsyncArrowWriter, AsyncFileWriter};
 use parquet::basic::Compression;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
@@ -30,15 +34,42 @@ const PART_BYTES: usize = 16 << 20;
 
 pub(super) struct DataFileWriter {
     name: String,
-    writer: AsyncArrowWriter<BufWriter>,
+    writer: AsyncArrowWriter<Sink>,
 }
 
-/// A file that is complete in the store.
+/// Where the bytes of a file go.
+enum Sink {
+    Store(BufWriter),
+    Memory(PutPayloadMut),
+}
+
+impl AsyncFileWriter for Sink {
+    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, parquet::errors::Result<()>> {
+        match self {
+            Self::Store(upload) => AsyncFileWriter::write(upload, bytes),
+            Self::Memory(payload) => {
+                payload.push(bytes);
+                std::future::ready(Ok(())).boxed()
+            }
+        }
+    }
+
+    fn complete(&mut self) -> BoxFuture<'_, parquet::errors::Result<()>> {
+        match self {
+            Self::Store(upload) => AsyncFileWriter::complete(upload),
+            Self::Memory(_) => std::future::ready(Ok(())).boxed(),
+        }
+    }
+}
+
+/// A file that is complete.
 pub(super) struct WrittenFile {
     pub(super) name: String,
     pub(super) byte_count: usize,
     /// In Delta's JSON.
     pub(super) statistics: String,
+    /// Its bytes, where they are not in the store.
+    pub(super) held: Option<PutPayload>,
 }
 
 impl DataFileWriter {
@@ -47,16 +78,21 @@ impl DataFileWriter {
         schema: SchemaRef,
         without_statistics: &BTreeSet<usize>,
         now_micros: i64,
+        hold: bool,
     ) -> Result<Self> {
         // Names sort by time, so that files are listed, and scanned, in the order of their commits.
         let name = format!("part-{}.snappy.parquet", time_ordered(now_micros));
         let path = table.path.clone().join(name.as_str());
-        let upload = BufWriter::with_capacity(Arc::clone(&table.store), path, PART_BYTES);
+        let sink = if hold {
+            Sink::Memory(PutPayloadMut::new())
+        } else {
+            Sink::Store(BufWriter::with_capacity(Arc::clone(&table.store), path, PART_BYTES))
+        };
         let options = ArrowWriterOptions::new()
             .with_properties(properties(&schema, without_statistics))
             // The table says what the types are; a copy in every file would cost more than one row.
             .with_skip_arrow_metadata(true);
-        let writer = AsyncArrowWriter::try_new_with_options(upload, schema, options)?;
+        let writer = AsyncArrowWriter::try_new_with_options(sink, schema, options)?;
         Ok(Self { name, writer })
     }
 
@@ -73,18 +109,20 @@ impl DataFileWriter {
         self.writer.memory_size()
     }
 
-    /// Completes the file; when this returns, the store has it for good.
+    /// Completes the file; when this returns, the store has it for good, unless it is held.
     pub(super) async fn finish(
         mut self,
         schema: &SchemaRef,
         statistics_columns: Option<usize>,
     ) -> Result<WrittenFile> {
         let metadata = self.writer.finish().await?;
-        Ok(WrittenFile {
-            name: self.name,
-            byte_count: self.writer.bytes_written(),
-            statistics: collect(&metadata, schema, statistics_columns),
-        })
+        let byte_count = self.writer.bytes_written();
+        let held = match self.writer.into_inner() {
+            Sink::Store(_) => None,
+            Sink::Memory(payload) => Some(payload.freeze()),
+        };
+        let statistics = collect(&metadata, schema, statistics_columns);
+        Ok(WrittenFile { name: self.name, byte_count, statistics, held })
     }
 }
 
