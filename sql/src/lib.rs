@@ -36,6 +36,7 @@ mod statement;
 mod transaction;
 pub mod types;
 
+pub use catalog::{CacheCounts, CacheOptions, Options, SecretKey};
 pub use commitment::Commitment;
 pub use engine::{Engine, EngineConfig};
 pub use error::{Error, Result, state};
