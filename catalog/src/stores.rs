@@ -19,7 +19,7 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use object_store::ObjectStore;
 use object_store::path::Path;
-use url::{Position, Url};
+use url::Url;
 
 use crate::error::{Error, Result};
 use crate::secrets::SecretKey;
@@ -335,7 +335,7 @@ fn address(text: &str) -> Result<Address> {
             "s3" | "s3a" | "gs" | "az" | "abfs" | "abfss" | "memory" => {
                 let path =
                     Path::from_url_path(url.path()).map_err(|error| malformed(text, &error))?;
-                let store = ObjectStoreUrl::parse(&url[..Position::BeforePath])
+                let store = ObjectStoreUrl::parse(remote::key(&url))
                     .map_err(|error| malformed(text, &error))?;
                 return Ok(Address::Remote { url: store, path, full: url });
             }

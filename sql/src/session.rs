@@ -211,7 +211,7 @@ impl Session {
             self.refuse_after_failure(&statement)?;
             match statement::describe(self, &statement, parameters).await {
                 Err(error) if error.is_of_unknown_name() && self.has_new_names().await => {
-                    statement::describe(self, &statement, parameters).await
+                    Box::pin(statement::describe(self, &statement, parameters)).await
                 }
                 done => done,
             }

@@ -145,7 +145,7 @@ async fn serve(mut client: TcpStream, state: &State) -> std::io::Result<()> {
     let fault = (*lock(&state.rule))(&request);
     match fault {
         Some(Fault::Refused(status)) => return answer(&mut client, status).await,
-        Some(Fault::Reset) => return reset(client),
+        Some(Fault::Reset) => return reset(&client),
         Some(Fault::Slow(time)) => tokio::time::sleep(time).await,
         _ => {}
     }
@@ -155,14 +155,14 @@ async fn serve(mut client: TcpStream, state: &State) -> std::io::Result<()> {
     let answered = read(&mut store, no_body).await?;
     match fault {
         Some(Fault::LostBehind(status)) => answer(&mut client, status).await,
-        Some(Fault::LostByReset) => reset(client),
+        Some(Fault::LostByReset) => reset(&client),
         Some(Fault::LostForever) => {
             // Until the client gives up.
             drop(client.read(&mut [0; 1]).await);
             Ok(())
         }
         _ => {
-            let Some(answered) = answered else { return reset(client) };
+            let Some(answered) = answered else { return reset(&client) };
             let bytes = closing(&answered);
             let length = if fault == Some(Fault::Short) { bytes.len() / 2 } else { bytes.len() };
             client.write_all(&bytes[..length]).await?;
@@ -259,6 +259,6 @@ async fn answer(client: &mut TcpStream, status: u16) -> std::io::Result<()> {
     client.shutdown().await
 }
 
-fn reset(client: TcpStream) -> std::io::Result<()> {
+fn reset(client: &TcpStream) -> std::io::Result<()> {
     client.set_zero_linger()
 }

@@ -108,7 +108,7 @@ impl Stores {
         for (key, value) in options.iter() {
             // It becomes a part of the host's name.
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
-            if key == "region" && !(value.chars().all(plain) && !value.is_empty()) {
+            if key == "region" && (value.is_empty() || !value.chars().all(plain)) {
                 let reason = format!("\"{value}\" is not a region");
                 return Err(Error::LocationMalformed { location: text.to_owned(), reason });
             }

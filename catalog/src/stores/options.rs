@@ -192,10 +192,8 @@ pub(super) fn in_force<K: Key>(
 pub(super) fn over<K: Key>(below: &Options, above: &Options) -> Options {
     let keys: Vec<K> = above.iter().filter_map(|(name, _)| name.parse().ok()).collect();
     let has_credentials = keys.iter().any(Key::is_credential);
-    let stays = |name: &str| {
-        let key = name.parse::<K>().ok();
-        key.is_none_or(|key| !keys.contains(&key) && !(has_credentials && key.is_credential()))
-    };
+    let replaced = |key: K| keys.contains(&key) || has_credentials && key.is_credential();
+    let stays = |name: &str| !name.parse::<K>().is_ok_and(replaced);
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     below.iter().filter(|(name, _)| stays(name)).chain(above.iter()).map(owned).collect()
 }

@@ -118,9 +118,17 @@ impl Settings {
     }
 }
 
-/// Scheme and authority: what has options of its own.
+/// Scheme and authority: what has options of its own. Two spellings of one store are one: nothing that
+/// is refused in the one may be had in the other.
 pub(super) fn key(url: &Url) -> String {
-    url[..Position::BeforePath].to_owned()
+    let names_account = !url.username().is_empty();
+    let scheme = match url.scheme() {
+        "s3a" => "s3",
+        "abfs" | "abfss" if !names_account => "az",
+        "abfs" => "abfss",
+        other => other,
+    };
+    format!("{scheme}://{}", &url[Position::BeforeUsername..Position::BeforePath])
 }
 
 fn retry() -> RetryConfig {

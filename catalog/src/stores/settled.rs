@@ -54,10 +54,11 @@ impl ObjectStore for SettledStore {
         location: &Path,
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
+        // Whoever may only write is not told what is there: then a lost answer stays lost.
         let before = match self.inner.head(location).await {
-            Ok(meta) => Some(meta),
-            Err(Error::NotFound { .. }) => None,
-            Err(error) => return Err(error),
+            Ok(meta) => Before::Object(meta),
+            Err(Error::NotFound { .. }) => Before::Nothing,
+            Err(_) => Before::Unknown,
         };
         let upload = self.inner.put_multipart_opts(location, opts).await?;
         let (store, location) = (Arc::clone(&self.inner), location.clone());
@@ -104,13 +105,20 @@ impl ObjectStore for SettledStore {
     }
 }
 
+/// What stood under the name when the upload began.
+#[derive(Debug)]
+enum Before {
+    Nothing,
+    Object(ObjectMeta),
+    Unknown,
+}
+
 #[derive(Debug)]
 struct SettledUpload {
     upload: Box<dyn MultipartUpload>,
     store: Arc<dyn ObjectStore>,
     location: Path,
-    /// What stood under the name when the upload began.
-    before: Option<ObjectMeta>,
+    before: Before,
     byte_count: u64,
 }
 
@@ -127,7 +135,7 @@ impl MultipartUpload for SettledUpload {
             Err(failure) => failure,
         };
         match self.store.head(&self.location).await {
-            Ok(meta) if meta.size == self.byte_count && !is_same(self.before.as_ref(), &meta) => {
+            Ok(meta) if meta.size == self.byte_count && self.before.is_other_than(&meta) => {
                 Ok(PutResult { e_tag: meta.e_tag, version: meta.version })
             }
             _ => Err(failure),
@@ -139,10 +147,17 @@ impl MultipartUpload for SettledUpload {
     }
 }
 
-fn is_same(before: Option<&ObjectMeta>, now: &ObjectMeta) -> bool {
-    before.is_some_and(|before| {
-        before.e_tag == now.e_tag
-            && before.version == now.version
-            && before.last_modified == now.last_modified
-    })
+impl Before {
+    /// Whether an object has come since.
+    fn is_other_than(&self, now: &ObjectMeta) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Object(before) => {
+                before.e_tag != now.e_tag
+                    || before.version != now.version
+                    || before.last_modified != now.last_modified
+            }
+            Self::Unknown => false,
+        }
+    }
 }

@@ -115,7 +115,7 @@ pub(super) async fn two_servers(place: Place) {
     let (first, second) =
         tokio::join!(one.client().batch_execute(create), other.client().batch_execute(create));
     assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");
-    let error = first.err().or(second.err()).unwrap();
+    let error = first.err().or_else(|| second.err()).unwrap();
     let code = error.code().unwrap().code();
     assert!(["42P07", "40001"].contains(&code), "{error:?}");
     execute(&one, "UPDATE raw.shared SET id = id + 10").await;

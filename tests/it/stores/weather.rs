@@ -107,7 +107,7 @@ pub(super) async fn race_with_lost_answers(mut place: Place) {
     let mut random = Random::new("the race");
     proxy.set(move |request| {
         let faults = [Fault::LostBehind(500), Fault::LostByReset, Fault::Refused(503)];
-        let strikes = request.puts_log_entry() && random.next() % 5 == 0;
+        let strikes = request.puts_log_entry() && random.next().is_multiple_of(5);
         strikes.then(|| faults[usize::try_from(random.next() % 3).unwrap()])
     });
     let writers = (0..WRITERS).map(|writer| {

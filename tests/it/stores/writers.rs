@@ -12,7 +12,7 @@ use super::place::{Place, connect, execute, folder, rows};
 
 const WRITERS: i64 = 4;
 const INSERTS: i64 = 50;
-const KILLS: u64 = 4;
+const KILLS_DEFAULT: u64 = 4;
 
 /// Writers on two servers insert rows of their own; nobody is refused, nothing is lost or doubled.
 pub(super) async fn race(place: Place) {
@@ -53,11 +53,13 @@ pub(super) async fn kill(place: Place) {
     execute(&setup, "CREATE TABLE raw.single (id bigint NOT NULL)").await;
     drop(setup);
     let (mut acknowledged, mut unanswered, mut first) = (Vec::new(), Vec::new(), 0);
-    for round in 0..KILLS {
+    let kills =
+        tests::setting("TARN_TEST_KILLS").map_or(KILLS_DEFAULT, |text| text.parse().unwrap());
+    for round in 0..kills {
         let stop = Arc::new(AtomicBool::new(false));
         let inserting = tokio::spawn(insert(Arc::clone(&stop), server.pg(), first));
         // Each time at another moment of a statement's way.
-        tokio::time::sleep(Duration::from_millis(700 + 137 * round)).await;
+        tokio::time::sleep(Duration::from_millis(500 + 137 * (round % 10))).await;
         server.kill();
         stop.store(true, Ordering::Relaxed);
         let (done, open) = inserting.await.unwrap();
