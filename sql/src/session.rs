@@ -209,7 +209,7 @@ impl Session {
     ) -> Result<Arc<Prepared>> {
         let described = async {
             self.refuse_after_failure(&statement)?;
-            match statement::describe(self, &statement, parameters).await {
+            match Box::pin(statement::describe(self, &statement, parameters)).await {
                 Err(error) if error.is_of_unknown_name() && self.has_new_names().await => {
                     Box::pin(statement::describe(self, &statement, parameters)).await
                 }
