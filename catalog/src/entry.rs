@@ -10,6 +10,8 @@ use arrow::datatypes::{DataType, Field};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::secrets::Sealed;
+
 /// Key of a field's metadata that names a PostgreSQL type which Arrow lacks.
 pub const TYPE_KEY: &str = "tarn.type";
 
@@ -20,7 +22,7 @@ pub struct Entry {
     pub id: Uuid,
     /// What PostgreSQL's clients know it by. 0 until a commit assigns it; never used again.
     pub oid: u32,
-    /// The schema that it stands in; empty for a schema itself.
+    /// The schema that it stands in; empty for a schema itself, a location and a secret.
     pub schema: String,
     /// Its name.
     pub name: String,
@@ -65,6 +67,8 @@ impl Entry {
             Definition::View { .. } => Kind::View,
             Definition::MaterializedView { .. } => Kind::MaterializedView,
             Definition::Model { .. } => Kind::Model,
+            Definition::Location { .. } => Kind::Location,
+            Definition::Secret { .. } => Kind::Secret,
         }
     }
 
@@ -134,6 +138,28 @@ pub enum Definition {
         /// What its `WITH` said.
         options: BTreeMap<String, String>,
     },
+    /// A place outside the warehouse that SQL may read and write.
+    Location {
+        /// Where it is.
+        url: String,
+        /// Whose it is, and what else is needed to reach it.
+        options: BTreeMap<String, OptionValue>,
+    },
+    /// What nobody reads but the server.
+    Secret {
+        /// The text, sealed.
+        sealed: Sealed,
+    },
+}
+
+/// A value of an option, or the name of the secret that says it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OptionValue {
+    /// The value.
+    Text(String),
+    /// The name of a secret.
+    Secret(String),
 }
 
 /// What kind of thing an entry is.
@@ -145,11 +171,19 @@ pub enum Kind {
     View,
     MaterializedView,
     Model,
+    Location,
+    Secret,
     /// Known by its id alone.
     Entry,
 }
 
 impl Kind {
+    /// Whether it stands in no schema.
+    #[must_use]
+    pub const fn is_global(self) -> bool {
+        matches!(self, Self::Location | Self::Secret)
+    }
+
     /// The kind in lower case, as messages name it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -159,6 +193,8 @@ impl Kind {
             Self::View => "view",
             Self::MaterializedView => "materialized view",
             Self::Model => "model",
+            Self::Location => "location",
+            Self::Secret => "secret",
             Self::Entry => "entry",
         }
     }

@@ -103,11 +103,44 @@ pub enum Error {
         location: String,
     },
 
+    /// A location that SQL may not declare: the operator has not allowed it.
+    #[error("location \"{location}\" cannot be declared by SQL")]
+    LocationUndeclarable {
+        /// The location as it was given.
+        location: String,
+    },
+
+    /// Secrets cannot be kept, or one cannot be read: the operator acts on the key.
+    #[error("{reason}")]
+    SecretKey {
+        /// What went wrong; never a secret.
+        reason: String,
+    },
+
     /// A location that cannot be read as one.
     #[error("cannot use location \"{location}\": {reason}")]
     LocationMalformed {
         /// The location as it was given.
         location: String,
+        /// Why not.
+        reason: String,
+    },
+
+    /// What is said of a remote store cannot be used: the operator, or whoever declared it, corrects
+    /// it. Never holds a value of an option.
+    #[error("cannot open store \"{store}\": {reason}")]
+    StoreOption {
+        /// Scheme and authority of its URL.
+        store: String,
+        /// Why not.
+        reason: String,
+    },
+
+    /// The folder of the read cache cannot be used: the operator names another.
+    #[error("cannot use the cache folder \"{directory}\": {reason}")]
+    Cache {
+        /// The folder.
+        directory: String,
         /// Why not.
         reason: String,
     },

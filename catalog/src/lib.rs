@@ -28,19 +28,22 @@ mod log;
 mod provider;
 mod registry;
 mod schema;
+mod secrets;
 mod snapshot;
 mod stores;
 mod table;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use entry::{
-    Change, ColumnEntry, Definition, Entry, Kind, ModelVersion, TYPE_KEY, TableRef, Zone,
+    Change, ColumnEntry, Definition, Entry, Kind, ModelVersion, OptionValue, TYPE_KEY, TableRef,
+    Zone,
 };
 pub use error::{Error, Result};
 pub use log::{Add, CommitRecord};
 pub use provider::FILE_COLUMN;
 pub use registry::Catalog;
 pub use schema::{COMMENT_KEY, DEFAULT_KEY, GENERATED_KEY, TableSpec};
+pub use secrets::{Sealed, SecretKey};
 pub use snapshot::Snapshot;
-pub use stores::{Location, StoreOptions, Stores};
+pub use stores::{CacheCounts, CacheOptions, Location, Options, StoreOptions, Stores};
 pub use table::{Commit, CommitKind, DataFile, HeldFiles, LakeTable, LoadedFile, TableSnapshot};

@@ -18,6 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
@@ -30,6 +31,9 @@ pub(crate) use listing::Listing;
 /// How often a store is asked again before its failure is believed.
 const ATTEMPTS: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// After this time no further attempt is begun. A remote store's client tries again by itself, and
+/// each of its tries may take as long as its time-out.
+const ATTEMPTS_TIME: Duration = Duration::from_secs(60);
 
 /// The log of one table.
 #[derive(Debug, Clone)]
@@ -86,6 +90,8 @@ impl Log {
     /// An object and its time, `None` if there is none; asks again when the store fails.
     async fn get(&self, path: &Path) -> Result<Option<(Bytes, i64)>> {
         let mut pause = FIRST_PAUSE;
+        let begun = Instant::now();
+        let is_last = |attempt| attempt == ATTEMPTS || begun.elapsed() > ATTEMPTS_TIME;
         for attempt in 1.. {
             let answer = async {
                 let found = self.store.get(path).await?;
@@ -95,7 +101,7 @@ impl Log {
             match answer.await {
                 Ok(found) => return Ok(Some(found)),
                 Err(object_store::Error::NotFound { .. }) => return Ok(None),
-                Err(error) if attempt == ATTEMPTS || is_final(&error) => {
+                Err(error) if is_last(attempt) || is_final(&error) => {
                     return Err(Error::store("read", path)(error));
                 }
                 Err(_) => tokio::time::sleep(pause).await,
@@ -119,6 +125,8 @@ impl Log {
     ) -> Result<Put> {
         let path = self.entry_path(version);
         let mut pause = FIRST_PAUSE;
+        let begun = Instant::now();
+        let is_last = |attempt| attempt == ATTEMPTS || begun.elapsed() > ATTEMPTS_TIME;
         let mut uncertain = false;
         for attempt in 1.. {
             let mut options = PutOptions::from(PutMode::Create);
@@ -135,7 +143,11 @@ impl Log {
                 Err(error) if is_final(&error) && !uncertain => {
                     return Err(Error::store("write", &path)(error));
                 }
-                Err(source) if attempt == ATTEMPTS => {
+                // What cannot be learned from the answer may be learned from the log.
+                Err(source) if is_last(attempt) => {
+                    if let Ok(Some(_)) = self.get(&path).await {
+                        return Ok(Put::Taken);
+                    }
                     let object = self.object();
                     return Err(Error::OutcomeUnknown { object, operation_id: operation, source });
                 }

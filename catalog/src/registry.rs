@@ -6,6 +6,7 @@
 //! Never: a commit lands at another version than the one right after the snapshot that it was
 //! checked against.
 
+mod locations;
 mod rows;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -17,12 +18,13 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::entry::{Change, Definition, Entry, TableRef, Zone};
+use crate::entry::{Change, Definition, Entry, Kind, TableRef, Zone};
 use crate::error::{Error, Result};
 use crate::schema::TableSpec;
 use crate::snapshot::Snapshot;
 use crate::stores::{Location, Stores};
 use crate::table::{Commit, CommitKind, LakeTable, TableSnapshot};
+use locations::OpenLocations;
 use rows::Row;
 
 const CATALOG_PATH: &str = "_tarn/catalog";
@@ -52,6 +54,7 @@ pub struct Catalog {
     /// One DDL commit at a time within the process.
     turn: tokio::sync::Mutex<()>,
     tables: Mutex<HashMap<Uuid, Arc<OnceCell<Arc<LakeTable>>>>>,
+    open_locations: OpenLocations,
 }
 
 /// The catalog and the table that it was read from, at one version.
@@ -76,6 +79,7 @@ impl Catalog {
             known: ArcSwap::from_pointee(Known { snapshot, table }),
             turn: tokio::sync::Mutex::default(),
             tables: Mutex::default(),
+            open_locations: OpenLocations::default(),
         });
         if catalog.snapshot().version == 0 {
             catalog.create_first_schemas().await?;
@@ -319,7 +323,7 @@ fn apply(base: &Snapshot, head: &Snapshot, changes: &[Change]) -> Result<Snapsho
             Change::Put(entry) => entry.id,
             Change::Drop(id) => *id,
         };
-        let names: HashSet<(&str, &str)> = base
+        let names: HashSet<(Kind, &str, &str)> = base
             .entry_by_id(id)
             .map(AsRef::as_ref)
             .into_iter()
@@ -327,19 +331,16 @@ fn apply(base: &Snapshot, head: &Snapshot, changes: &[Change]) -> Result<Snapsho
                 Change::Put(entry) => Some(entry),
                 Change::Drop(_) => None,
             })
-            .map(|entry| (entry.schema.as_str(), entry.name.as_str()))
+            .map(|entry| (entry.kind(), entry.schema.as_str(), entry.name.as_str()))
             .collect();
-        let same_name = |(schema, name): &(&str, &str)| {
+        let same_name = |(kind, schema, name): &(Kind, &str, &str)| {
             let holder = |snapshot: &Snapshot| {
-                let holder = match schema.is_empty() {
-                    true => snapshot.schema(name),
-                    false => snapshot.entry(schema, name),
-                };
+                let holder = snapshot.holder(*kind, schema, name);
                 (holder.map(|entry| entry.id), snapshot.schema(schema).map(|entry| entry.id))
             };
             holder(base) == holder(head)
         };
-        if let Some((_, name)) = names.iter().find(|name| !same_name(name)) {
+        if let Some((_, _, name)) = names.iter().find(|name| !same_name(name)) {
             return Err(conflict(name));
         }
         if base.entry_by_id(id) != head.entry_by_id(id) {

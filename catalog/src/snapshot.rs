@@ -23,6 +23,8 @@ pub struct Snapshot {
     by_oid: OrdMap<u32, Arc<Entry>>,
     schemas: OrdMap<String, Arc<Entry>>,
     by_schema: OrdMap<String, OrdMap<String, Arc<Entry>>>,
+    /// What stands in no schema. No client's catalogs show these: they have no place in `by_oid`.
+    globals: OrdMap<(Kind, String), Arc<Entry>>,
     next_oid: u32,
 }
 
@@ -39,6 +41,7 @@ impl Snapshot {
             by_oid: OrdMap::new(),
             schemas: OrdMap::new(),
             by_schema: OrdMap::new(),
+            globals: OrdMap::new(),
             next_oid: next_oid.max(FIRST_OID),
         };
         for entry in entries {
@@ -62,6 +65,26 @@ impl Snapshot {
     #[must_use]
     pub fn entry(&self, schema: &str, name: &str) -> Option<&Arc<Entry>> {
         self.by_schema.get(schema)?.get(name)
+    }
+
+    /// A location or a secret.
+    #[must_use]
+    pub fn global(&self, kind: Kind, name: &str) -> Option<&Arc<Entry>> {
+        self.globals.get(&(kind, name.to_owned()))
+    }
+
+    /// All locations, or all secrets, by name.
+    pub fn global_entries(&self, kind: Kind) -> impl Iterator<Item = &Arc<Entry>> {
+        self.globals.values().filter(move |entry| entry.kind() == kind)
+    }
+
+    /// What bears the name that an entry of this kind would have.
+    pub(crate) fn holder(&self, kind: Kind, schema: &str, name: &str) -> Option<&Arc<Entry>> {
+        match kind {
+            Kind::Schema => self.schema(name),
+            _ if kind.is_global() => self.global(kind, name),
+            _ => self.entry(schema, name),
+        }
     }
 
     /// An entry by its id, schemas included.
@@ -106,10 +129,7 @@ impl Snapshot {
 
     fn put(&mut self, entry: &Entry) -> Result<()> {
         let old = self.by_id.get(&entry.id).cloned();
-        let holder = match entry.kind() {
-            Kind::Schema => self.schema(&entry.name),
-            _ => self.entry(&entry.schema, &entry.name),
-        };
+        let holder = self.holder(entry.kind(), &entry.schema, &entry.name);
         if let Some(holder) = holder.filter(|holder| holder.id != entry.id) {
             return Err(Error::Duplicate { kind: holder.kind(), name: entry.qualified_name() });
         }
@@ -129,6 +149,10 @@ impl Snapshot {
 
     fn insert(&mut self, entry: Arc<Entry>) {
         self.by_id.insert(entry.id, Arc::clone(&entry));
+        if entry.kind().is_global() {
+            self.globals.insert((entry.kind(), entry.name.clone()), entry);
+            return;
+        }
         self.by_oid.insert(entry.oid, Arc::clone(&entry));
         if entry.kind() == Kind::Schema {
             self.schemas.insert(entry.name.clone(), entry);
@@ -140,6 +164,10 @@ impl Snapshot {
 
     fn remove(&mut self, entry: &Entry) {
         self.by_id.remove(&entry.id);
+        if entry.kind().is_global() {
+            self.globals.remove(&(entry.kind(), entry.name.clone()));
+            return;
+        }
         self.by_oid.remove(&entry.oid);
         if entry.kind() == Kind::Schema {
             self.schemas.remove(&entry.name);

@@ -2,7 +2,12 @@
 //!
 //! Never: a location is reached that is neither in the warehouse nor declared.
 
+mod cache;
+mod declared;
 mod durable;
+mod options;
+mod remote;
+mod settled;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,23 +18,39 @@ use std::sync::Arc;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use object_store::ObjectStore;
-use object_store::memory::InMemory;
 use object_store::path::Path;
-use url::{Position, Url};
+use url::Url;
 
 use crate::error::{Error, Result};
+use crate::secrets::SecretKey;
+use cache::{Blocks, CachedStore};
+pub use cache::{CacheCounts, CacheOptions};
 use durable::DurableStore;
 pub(crate) use durable::{NameAfter, NotWritten, Unreferenced};
+pub use options::Options;
+use remote::Settings;
 
 const LOCAL: &str = "file:///";
+/// Words that before a colon begin a URL and not a name.
+const SCHEMES: [&str; 10] =
+    ["file", "s3", "s3a", "gs", "az", "abfs", "abfss", "memory", "http", "https"];
 
 /// What the operator declares about stores.
 #[derive(Debug, Clone, Default)]
 pub struct StoreOptions {
     /// URLs or paths that SQL may reach beside the warehouse; each covers what is below it.
     pub locations: Vec<String>,
-    /// Credentials, regions, endpoints: the keys of the `object_store` crate.
-    pub options: BTreeMap<String, String>,
+    /// Variables of the environment that say something of stores: `AWS_REGION`, ...
+    pub environment: Options,
+    /// What single buckets and containers have of their own, by URL: the keys of the
+    /// `object_store` crate.
+    pub stores: BTreeMap<String, Options>,
+    /// Where data files of a remote warehouse are kept once they were read; none: nowhere.
+    pub cache: Option<CacheOptions>,
+    /// URLs below which SQL may declare locations of its own.
+    pub location_roots: Vec<String>,
+    /// What seals the secrets of the catalog; without it there are none.
+    pub secret_key: Option<SecretKey>,
 }
 
 /// A place in a store.
@@ -72,6 +93,11 @@ impl fmt::Display for Location {
 pub struct Stores {
     warehouse: Declared,
     locations: Vec<Declared>,
+    cache: Option<Arc<Blocks>>,
+    /// How remote stores are opened, those of locations that SQL declares among them.
+    settings: Settings,
+    roots: Vec<(ObjectStoreUrl, Path)>,
+    secret_key: Option<SecretKey>,
 }
 
 #[derive(Debug)]
@@ -96,16 +122,19 @@ impl Stores {
     /// The stores of `warehouse` (a path, `file://`, `s3://`, `gs://`, `az://` or `memory://`) and
     /// of the declared locations. A warehouse on the local disk is created.
     pub fn new(warehouse: &str, options: StoreOptions) -> Result<Self> {
-        let StoreOptions { locations, options } = options;
+        let StoreOptions { locations, environment, stores, cache, location_roots, secret_key } =
+            options;
+        let settings = Settings::new(environment, stores)?;
         if let Address::Local(path) = address(warehouse)? {
             fs::create_dir_all(&path).map_err(|error| malformed(warehouse, &error))?;
         }
         let mut opened = Opened::default();
-        let place = opened.place(warehouse, &options)?;
+        let place = opened.place(warehouse, &settings)?;
         let places = locations
             .iter()
-            .map(|text| Ok((text, opened.place(text, &options)?)))
+            .map(|text| Ok((text, opened.place(text, &settings)?)))
             .collect::<Result<Vec<_>>>()?;
+        let cache = opened.cache(&place, cache.as_ref())?;
         let local: Arc<dyn ObjectStore> = Arc::new(DurableStore::new(opened.roots));
         let declare = |text: &str, place: Place| place.declare(text, &local, &opened.remote);
         Ok(Self {
@@ -114,6 +143,10 @@ impl Stores {
                 .into_iter()
                 .map(|(text, place)| declare(text, place))
                 .collect::<Result<_>>()?,
+            cache,
+            settings,
+            roots: location_roots.iter().map(|text| root(text)).collect::<Result<_>>()?,
+            secret_key,
         })
     }
 
@@ -121,13 +154,26 @@ impl Stores {
     pub fn from_store(url: &str, store: Arc<dyn ObjectStore>) -> Result<Self> {
         let url = ObjectStoreUrl::parse(url).map_err(|error| malformed(url, &error))?;
         let location = Location { store, url, path: Path::default() };
-        Ok(Self { warehouse: Declared { location, spelled: None }, locations: Vec::new() })
+        Ok(Self {
+            warehouse: Declared { location, spelled: None },
+            locations: Vec::new(),
+            cache: None,
+            settings: Settings::default(),
+            roots: Vec::new(),
+            secret_key: None,
+        })
     }
 
     /// The warehouse.
     #[must_use]
     pub const fn warehouse(&self) -> &Location {
         &self.warehouse.location
+    }
+
+    /// What the read cache did, where there is one.
+    #[must_use]
+    pub fn cache_counts(&self) -> Option<&Arc<CacheCounts>> {
+        self.cache.as_deref().map(Blocks::counts)
     }
 
     fn declared(&self) -> impl Iterator<Item = &Declared> {
@@ -190,7 +236,7 @@ struct Opened {
 }
 
 impl Opened {
-    fn place(&mut self, text: &str, options: &BTreeMap<String, String>) -> Result<Place> {
+    fn place(&mut self, text: &str, settings: &Settings) -> Result<Place> {
         match address(text)? {
             Address::Local(spelled) => {
                 let canonical =
@@ -200,11 +246,33 @@ impl Opened {
             }
             Address::Remote { url, path, full } => {
                 if !self.remote.iter().any(|(known, _)| *known == url) {
-                    self.remote.push((url.clone(), remote_store(text, &full, options)?));
+                    self.remote.push((url.clone(), settings.open(&full)?));
                 }
                 Ok(Place::Remote { url, path })
             }
         }
+    }
+}
+
+impl Opened {
+    /// Puts the cache before the store of a remote warehouse.
+    fn cache(
+        &mut self,
+        warehouse: &Place,
+        options: Option<&CacheOptions>,
+    ) -> Result<Option<Arc<Blocks>>> {
+        let (Place::Remote { url, path }, Some(options)) = (warehouse, options) else {
+            return Ok(None);
+        };
+        let blocks = Blocks::open(options)?;
+        for (known, store) in &mut self.remote {
+            if known == url {
+                let inner = Arc::clone(store);
+                let blocks = Arc::clone(&blocks);
+                *store = Arc::new(CachedStore::new(inner, url.as_str(), path.clone(), blocks));
+            }
+        }
+        Ok(Some(blocks))
     }
 }
 
@@ -239,8 +307,23 @@ impl Place {
     }
 }
 
+/// A place below which SQL may declare locations.
+fn root(text: &str) -> Result<(ObjectStoreUrl, Path)> {
+    match address(text)? {
+        Address::Remote { url, path, full } if full.scheme() != "memory" => Ok((url, path)),
+        _ => Err(malformed(text, &"a location root is an s3, gs, az or abfs URL with a bucket")),
+    }
+}
+
 /// Understands a location; nothing is looked up.
 fn address(text: &str) -> Result<Address> {
+    // `file:/etc/passwd` is a URL to some and a strange name to others; it is neither here.
+    if let Some((scheme, rest)) = text.split_once(':')
+        && SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known))
+        && !rest.starts_with("//")
+    {
+        return Err(malformed(text, &format!("a URL begins with {scheme}://")));
+    }
     let path = if !text.contains("://") {
         let path = std::path::absolute(text).map_err(|error| malformed(text, &error))?;
         if text.is_empty() { return Err(malformed(text, &"it is empty")) } else { path }
@@ -249,7 +332,9 @@ fn address(text: &str) -> Result<Address> {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(malformed(text, &"it has a query or a fragment"));
         }
-        if !url.username().is_empty() || url.password().is_some() {
+        // In abfss://container@account.dfs.core.windows.net/ a container stands before the @.
+        let names_container = matches!(url.scheme(), "abfs" | "abfss");
+        if !(url.username().is_empty() || names_container) || url.password().is_some() {
             return Err(malformed(text, &"it holds credentials"));
         }
         match url.scheme() {
@@ -257,7 +342,7 @@ fn address(text: &str) -> Result<Address> {
             "s3" | "s3a" | "gs" | "az" | "abfs" | "abfss" | "memory" => {
                 let path =
                     Path::from_url_path(url.path()).map_err(|error| malformed(text, &error))?;
-                let store = ObjectStoreUrl::parse(&url[..Position::BeforePath])
+                let store = ObjectStoreUrl::parse(remote::key(&url))
                     .map_err(|error| malformed(text, &error))?;
                 return Ok(Address::Remote { url: store, path, full: url });
             }
@@ -268,19 +353,6 @@ fn address(text: &str) -> Result<Address> {
         return Err(Error::LocationRefused { location: text.to_owned() });
     }
     Ok(Address::Local(path))
-}
-
-fn remote_store(
-    text: &str,
-    url: &Url,
-    options: &BTreeMap<String, String>,
-) -> Result<Arc<dyn ObjectStore>> {
-    if url.scheme() == "memory" {
-        return Ok(Arc::new(InMemory::new()));
-    }
-    let (store, _) =
-        object_store::parse_url_opts(url, options).map_err(|error| malformed(text, &error))?;
-    Ok(Arc::from(store))
 }
 
 /// The name of a local file in the store. Names keep their characters: nothing is decoded or encoded.

@@ -2,16 +2,19 @@
 //!
 //! The only file that reads the environment. Each key is declared once, in [`Options`]: it is a flag
 //! (`--drain-timeout-s`), an environment variable (`TARN_DRAIN_TIMEOUT_S`) and a key of the TOML
-//! file (`drain_timeout_s`) alike.
+//! file (`drain_timeout_s`) alike. What object stores need besides stands in the variables that their
+//! other tools read too (`AWS_REGION`), in AWS profiles, and in tables of the file.
 //! Never: an unknown key that is passed over.
 
 mod address;
 mod file;
+mod profile;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -19,6 +22,7 @@ use serde::Deserialize;
 use sql::EngineConfig;
 
 use self::address::Address;
+use self::file::Value;
 use crate::error::{Error, Result};
 
 /// The command line.
@@ -65,6 +69,17 @@ struct Options {
     /// Location outside the warehouse that COPY may read and write; repeat for more [default: none]
     #[arg(long = "location", value_name = "URL", env = "TARN_LOCATIONS", value_delimiter = ',')]
     locations: Option<Vec<String>>,
+    /// URL below which CREATE LOCATION may declare locations; repeat for more [default: none]
+    #[arg(
+        long = "location-root",
+        value_name = "URL",
+        env = "TARN_LOCATION_ROOTS",
+        value_delimiter = ','
+    )]
+    location_roots: Option<Vec<String>>,
+    /// File with the key that seals secrets, 64 hexadecimal digits [default: none]
+    #[arg(long, value_name = "FILE", env = "TARN_SECRET_KEY_FILE")]
+    secret_key_file: Option<PathBuf>,
     /// Address for Postgres clients; port 0 picks a free one [default: 127.0.0.1:5433]
     #[arg(long, value_name = "ADDR", env = "TARN_PG")]
     pg: Option<Address>,
@@ -97,6 +112,12 @@ struct Options {
     /// Disk space for what does not fit into memory, in MiB [default: 102400]
     #[arg(long, value_name = "MIB", env = "TARN_SPILL_LIMIT_MIB")]
     spill_limit_mib: Option<u64>,
+    /// Folder for data files of a remote warehouse, once they were read [default: none]
+    #[arg(long, value_name = "PATH", env = "TARN_CACHE_DIR")]
+    cache_dir: Option<PathBuf>,
+    /// Disk space for data files of a remote warehouse, in MiB [default: 10240]
+    #[arg(long, value_name = "MIB", env = "TARN_CACHE_LIMIT_MIB")]
+    cache_limit_mib: Option<u64>,
     /// Threads that run queries [default: one for each core]
     #[arg(long, value_name = "COUNT", env = "TARN_THREADS")]
     threads: Option<usize>,
@@ -124,6 +145,10 @@ struct Options {
     /// What is logged to standard error: a level, or a list of module=level [default: info]
     #[arg(long, value_name = "FILTER", env = "TARN_LOG")]
     log: Option<String>,
+    /// In the file alone: what single buckets and containers have of their own, by URL.
+    #[arg(skip)]
+    #[serde(default)]
+    store: BTreeMap<String, BTreeMap<String, Value>>,
 }
 
 /// The values in force.
@@ -150,7 +175,9 @@ impl Serve {
             Some(path) => file::read(path)?,
             None => Options::default(),
         };
-        self.options.or(from_file).config()
+        let mut config = self.options.or(from_file).config()?;
+        config.engine.store_environment = store_environment()?;
+        Ok(config)
     }
 }
 
@@ -160,6 +187,8 @@ impl Options {
         Self {
             warehouse: self.warehouse.or(other.warehouse),
             locations: self.locations.or(other.locations),
+            location_roots: self.location_roots.or(other.location_roots),
+            secret_key_file: self.secret_key_file.or(other.secret_key_file),
             pg: self.pg.or(other.pg),
             flight: self.flight.or(other.flight),
             http: self.http.or(other.http),
@@ -168,6 +197,8 @@ impl Options {
             memory_limit_mib: self.memory_limit_mib.or(other.memory_limit_mib),
             spill_dir: self.spill_dir.or(other.spill_dir),
             spill_limit_mib: self.spill_limit_mib.or(other.spill_limit_mib),
+            cache_dir: self.cache_dir.or(other.cache_dir),
+            cache_limit_mib: self.cache_limit_mib.or(other.cache_limit_mib),
             threads: self.threads.or(other.threads),
             statement_bytes_max: self.statement_bytes_max.or(other.statement_bytes_max),
             message_bytes_max: self.message_bytes_max.or(other.message_bytes_max),
@@ -181,6 +212,7 @@ impl Options {
                 .or(other.authentication_timeout_s),
             drain_timeout_s: self.drain_timeout_s.or(other.drain_timeout_s),
             log: self.log.or(other.log),
+            store: if self.store.is_empty() { other.store } else { self.store },
         }
     }
 
@@ -228,14 +260,74 @@ impl Options {
         Ok(EngineConfig {
             warehouse: self.warehouse.clone().unwrap_or(default.warehouse),
             locations: self.locations.clone().unwrap_or_default(),
+            location_roots: self.location_roots.clone().unwrap_or_default(),
+            secret_key: self.secret_key_file.as_deref().map(secret_key).transpose()?,
+            stores: self.stores(),
             memory_limit_bytes: mib("memory_limit_mib", memory_limit_mib)? as usize,
+            store_cache: self.cache()?,
             spill_dir: self.spill_dir.clone(),
             spill_limit_bytes: mib("spill_limit_mib", spill_limit_mib)?,
             threads,
             statement_bytes_max: self.statement_bytes_max.unwrap_or(default.statement_bytes_max),
             catalog_staleness_ms: self.catalog_staleness_ms.unwrap_or(default.catalog_staleness_ms),
+            ..default
         })
     }
+
+    fn cache(&self) -> Result<Option<sql::CacheOptions>> {
+        let limit_mib = self.cache_limit_mib.unwrap_or(10_240);
+        let limit_bytes = mib("cache_limit_mib", limit_mib)?;
+        let options =
+            |directory: &PathBuf| sql::CacheOptions { directory: directory.clone(), limit_bytes };
+        Ok(self.cache_dir.as_ref().map(options))
+    }
+
+    fn stores(&self) -> BTreeMap<String, sql::Options> {
+        let store = |(url, options): (&String, &BTreeMap<String, Value>)| {
+            let options = options.iter().map(|(key, value)| (key.clone(), value.to_string()));
+            (url.clone(), options.collect())
+        };
+        self.store.iter().map(store).collect()
+    }
+}
+
+/// The key that the operator keeps in a file: flags and variables are seen by others.
+fn secret_key(path: &Path) -> Result<sql::SecretKey> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| Error::SecretKeyFile { path: path.to_owned(), source })?;
+    sql::SecretKey::parse(&text).map_err(|_| Error::ConfigValue {
+        key: "secret_key_file",
+        value: format!("\"{}\"", path.display()),
+        reason: "it does not hold 64 hexadecimal digits, as \"openssl rand -hex 32\" prints them",
+    })
+}
+
+/// The variables that object stores have in common with their other tools. Which of them mean
+/// something to a store, the store knows.
+#[expect(clippy::disallowed_methods, reason = "this is the file that reads the environment")]
+fn store_environment() -> Result<sql::Options> {
+    let variable = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    let variables = std::env::vars_os().filter_map(variable);
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    from_variables(variables, home.as_deref())
+}
+
+fn from_variables(
+    variables: impl Iterator<Item = (String, String)>,
+    home: Option<&Path>,
+) -> Result<sql::Options> {
+    let known = variables.filter_map(|(name, value)| match name.as_str() {
+        "SERVICE_ACCOUNT" => Some(("GOOGLE_SERVICE_ACCOUNT".to_owned(), value)),
+        "IDENTITY_ENDPOINT" => Some(("AZURE_IDENTITY_ENDPOINT".to_owned(), value)),
+        _ => ["AWS_", "AZURE_", "GOOGLE_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+            .then_some((name, value)),
+    });
+    let known = known.filter(|(_, value)| !value.is_empty()).collect();
+    Ok(profile::complete(known, home)?.into_iter().collect())
 }
 
 fn loopback(port: u16) -> SocketAddr {

@@ -26,6 +26,12 @@ pub(crate) enum Error {
     /// A value outside what its key takes.
     #[error("{key} cannot be {value}: {reason}")]
     ConfigValue { key: &'static str, value: String, reason: &'static str },
+    /// The file with the key for secrets is not there or cannot be read.
+    #[error("could not read the secret key file \"{}\": {source}", path.display())]
+    SecretKeyFile { path: PathBuf, source: io::Error },
+    /// A profile of the AWS tools that does not hold what is needed.
+    #[error("cannot use the AWS profile \"{profile}\": {reason}")]
+    Profile { profile: String, reason: String },
     /// An address that others than this machine can reach, without authentication.
     #[error(
         "cannot listen for {listener} on {address}: there is no authentication yet, so only a \
@@ -37,7 +43,7 @@ pub(crate) enum Error {
     #[error("could not listen for {listener} on {address}: {source}")]
     Listen { listener: &'static str, address: SocketAddr, source: io::Error },
     /// The warehouse could not be opened.
-    #[error("could not open the warehouse \"{warehouse}\": {source}")]
+    #[error("could not open the warehouse \"{warehouse}\": {source}{}", detail(source))]
     Warehouse { warehouse: String, source: sql::Error },
     /// A file of the sample project is not there or cannot be read.
     #[error("could not read the sample project's \"{}\": {source}", path.display())]
@@ -48,6 +54,11 @@ pub(crate) enum Error {
     /// A part of the process that should run until the end stopped.
     #[error("could not run the server: {0}")]
     Io(#[from] io::Error),
+}
+
+/// What lies behind an error, where it says so.
+fn detail(error: &sql::Error) -> String {
+    error.detail().map(|detail| format!("\n{detail}")).unwrap_or_default()
 }
 
 fn meant(nearest: &Option<String>) -> String {

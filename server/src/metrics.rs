@@ -3,8 +3,8 @@
 //! Never: a lock, or a label that a client can choose freely.
 
 use std::fmt::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// A count that only grows, or a gauge that does both.
 #[derive(Debug, Default)]
@@ -52,6 +52,8 @@ pub(crate) struct Metrics {
     pub(crate) statement_errors: Count,
     pub(crate) rows_sent: Count,
     pub(crate) panics: Count,
+    /// What the cache of remote data files counts, where there is one.
+    pub(crate) cache: OnceLock<Arc<sql::CacheCounts>>,
 }
 
 impl Metrics {
@@ -68,6 +70,14 @@ impl Metrics {
         gauge("tarn_flight_connections", "Open Flight connections.", self.flight_connections.get());
         if let Some(bytes) = resident_bytes() {
             gauge("process_resident_memory_bytes", "Resident memory of the process.", bytes);
+        }
+        if let Some(cache) = self.cache.get() {
+            let help = "Bytes of remote data files on the local disk.";
+            metric("tarn_cache_held_bytes", "gauge", help, cache.held_bytes());
+            let help = "Blocks of remote data files that were read from the local disk.";
+            metric("tarn_cache_hits_total", "counter", help, cache.hits());
+            let help = "Blocks of remote data files that the store was asked for.";
+            metric("tarn_cache_misses_total", "counter", help, cache.misses());
         }
         let mut counter = |name, help, count: &Count| metric(name, "counter", help, count.get());
         counter(

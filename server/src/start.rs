@@ -42,6 +42,10 @@ pub(crate) async fn run(mut config: Config, metrics: Arc<Metrics>) -> Result<()>
     let engine = Box::pin(Engine::open(config.engine.clone()))
         .await
         .map_err(|source| Error::Warehouse { warehouse, source })?;
+    if let Some(counts) = engine.cache_counts() {
+        // There is one engine.
+        let _ = metrics.cache.set(Arc::clone(counts));
+    }
     if let Some(demo) = &demo {
         Box::pin(demo.load(&engine)).await?;
     }

@@ -5,14 +5,17 @@
 
 pub(crate) mod planning;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use catalog::{Catalog, Clock, LakeTable, StoreOptions, Stores, SystemClock};
+use catalog::{
+    CacheCounts, CacheOptions, Catalog, Clock, LakeTable, Options, SecretKey, StoreOptions, Stores,
+    SystemClock,
+};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -40,6 +43,16 @@ pub struct EngineConfig {
     pub warehouse: String,
     /// Locations outside the warehouse that SQL may read and write.
     pub locations: Vec<String>,
+    /// Variables of the environment that say something of object stores: `AWS_REGION`, ...
+    pub store_environment: Options,
+    /// What single buckets and containers have of their own, by URL.
+    pub stores: BTreeMap<String, Options>,
+    /// Where data files of a remote warehouse are kept once they were read; none: nowhere.
+    pub store_cache: Option<CacheOptions>,
+    /// URLs below which `CREATE LOCATION` may declare locations.
+    pub location_roots: Vec<String>,
+    /// What seals the secrets of the catalog; without it there are none.
+    pub secret_key: Option<SecretKey>,
     /// Memory that all queries share.
     pub memory_limit_bytes: usize,
     /// Where sorts and aggregates spill, and temporary tables live; none: the system's folder.
@@ -59,6 +72,11 @@ impl Default for EngineConfig {
         Self {
             warehouse: "./warehouse".to_owned(),
             locations: Vec::new(),
+            store_environment: Options::default(),
+            stores: BTreeMap::new(),
+            store_cache: None,
+            location_roots: Vec::new(),
+            secret_key: None,
             memory_limit_bytes: 4 << 30,
             spill_dir: None,
             spill_limit_bytes: 100 << 30,
@@ -98,7 +116,14 @@ impl Engine {
 
     /// As [`Engine::open`], with a clock of the caller's.
     pub async fn open_with_clock(config: EngineConfig, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
-        let options = StoreOptions { locations: config.locations.clone(), ..Default::default() };
+        let options = StoreOptions {
+            locations: config.locations.clone(),
+            environment: config.store_environment.clone(),
+            stores: config.stores.clone(),
+            cache: config.store_cache.clone(),
+            location_roots: config.location_roots.clone(),
+            secret_key: config.secret_key.clone(),
+        };
         let stores = Stores::new(&config.warehouse, options)?;
         Self::open_on(stores, config, clock).await
     }
@@ -138,6 +163,12 @@ impl Engine {
     /// A new connection.
     pub fn session(self: &Arc<Self>, start: SessionStart) -> Result<Session> {
         Session::new(Arc::clone(self), start)
+    }
+
+    /// What the cache of remote data files did, where there is one.
+    #[must_use]
+    pub fn cache_counts(&self) -> Option<&Arc<CacheCounts>> {
+        self.catalog.stores().cache_counts()
     }
 
     /// Ends background work; what was acknowledged is durable already.

@@ -152,6 +152,17 @@ impl Error {
         Self::new(state::SYNTAX_ERROR, message)
     }
 
+    /// Whether it says that a name leads nowhere.
+    pub(crate) fn is_of_unknown_name(&self) -> bool {
+        [
+            state::UNDEFINED_TABLE,
+            state::INVALID_SCHEMA_NAME,
+            state::UNDEFINED_OBJECT,
+            state::UNDEFINED_FUNCTION,
+        ]
+        .contains(&self.sqlstate())
+    }
+
     /// A fault of the server itself.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(state::INTERNAL_ERROR, message)
@@ -464,16 +475,24 @@ impl From<&catalog::Error> for Error {
         use catalog::{Error as C, Kind};
         let code = match error {
             C::Duplicate { kind: Kind::Schema, .. } => state::DUPLICATE_SCHEMA,
-            C::Duplicate { kind: Kind::Model, .. } => state::DUPLICATE_OBJECT,
+            C::Duplicate { kind: Kind::Model | Kind::Location | Kind::Secret, .. } => {
+                state::DUPLICATE_OBJECT
+            }
             C::Duplicate { .. } => state::DUPLICATE_TABLE,
             C::NotFound { kind: Kind::Schema, .. } => state::INVALID_SCHEMA_NAME,
-            C::NotFound { kind: Kind::Model, .. } => state::UNDEFINED_OBJECT,
+            C::NotFound { kind: Kind::Model | Kind::Location | Kind::Secret, .. } => {
+                state::UNDEFINED_OBJECT
+            }
             C::NotFound { .. } => state::UNDEFINED_TABLE,
             C::Conflict { .. } | C::MetadataChanged { .. } => state::SERIALIZATION_FAILURE,
             C::VersionNotFound { .. } | C::TimeNotFound { .. } => state::INVALID_PARAMETER_VALUE,
             C::Corrupt { .. } => state::DATA_CORRUPTED,
-            C::LocationRefused { .. } => state::INSUFFICIENT_PRIVILEGE,
-            C::LocationMalformed { .. } => state::INVALID_PARAMETER_VALUE,
+            C::LocationRefused { .. } | C::LocationUndeclarable { .. } => {
+                state::INSUFFICIENT_PRIVILEGE
+            }
+            C::SecretKey { .. } => state::OBJECT_NOT_IN_PREREQUISITE_STATE,
+            C::LocationMalformed { .. } | C::StoreOption { .. } => state::INVALID_PARAMETER_VALUE,
+            C::Cache { .. } => state::IO_ERROR,
             C::Unsupported { .. } => state::FEATURE_NOT_SUPPORTED,
             C::OutcomeUnknown { .. } => "08007",
             C::Rows { source, .. } => return from_datafusion(source),
@@ -492,6 +511,14 @@ impl From<&catalog::Error> for Error {
             C::LocationRefused { .. } => {
                 new.with_hint("Start the server with --location URL to declare it.")
             }
+            C::LocationUndeclarable { .. } => new.with_hint(
+                "The operator allows it: tarn serve --location-root URL, a bucket or a folder above \
+                 the location, outside the warehouse.",
+            ),
+            C::SecretKey { reason } if reason.ends_with("no secret key") => new.with_hint(
+                "Make one with \"openssl rand -hex 32 > FILE\", keep it, and start every server of \
+                 the warehouse with --secret-key-file FILE.",
+            ),
             _ => new,
         }
     }

@@ -16,7 +16,9 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use crate::error::{Error, Result, state};
-use crate::statement::{Kind, Statement, copy, create_model, cursor, refresh};
+use crate::statement::{
+    Kind, Statement, copy, create_location, create_model, create_secret, cursor, refresh,
+};
 
 /// Expressions nested deeper than this are refused rather than risked.
 const NESTING_MAX: usize = 128;
@@ -44,7 +46,12 @@ pub(crate) fn parse(text: &str, bytes_max: usize) -> Result<Vec<Statement>> {
         let source = text.get(range.clone()).unwrap_or(text);
         let words: Vec<TokenWithSpan> = words.into_iter().cloned().collect();
         let kind = parse_one(words).map_err(|error| place(error, &offsets, text, &range))?;
-        statements.push(Statement::new(source, kind));
+        let text = match &kind {
+            // What is kept, logged or shown of it does not hold the secret.
+            Kind::CreateSecret(create) => create.to_string(),
+            _ => source.to_owned(),
+        };
+        statements.push(Statement::new(&text, kind));
     }
     Ok(statements)
 }
@@ -93,7 +100,21 @@ fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Kind> {
         ["CREATE", "MODEL", ..] | ["CREATE", "OR", "REPLACE", "MODEL", ..] => {
             Kind::CreateModel(create_model::parse(&mut parser)?)
         }
-        ["DROP", "MODEL", ..] => Kind::DropModel(create_model::parse_drop(&mut parser)?),
+        ["DROP", "MODEL", ..] => {
+            Kind::DropModel(create_model::parse_drop(&mut parser, catalog::Kind::Model)?)
+        }
+        ["CREATE", "LOCATION", ..] => Kind::CreateLocation(create_location::parse(&mut parser)?),
+        ["DROP", "LOCATION", ..] => {
+            Kind::DropModel(create_model::parse_drop(&mut parser, catalog::Kind::Location)?)
+        }
+        ["CREATE", "SECRET", ..] => Kind::CreateSecret(create_secret::parse(&mut parser)?),
+        ["DROP", "SECRET", ..] => {
+            Kind::DropModel(create_model::parse_drop(&mut parser, catalog::Kind::Secret)?)
+        }
+        // Whatever hides a secret in itself is refused before an error could quote it.
+        [first, ..] if *first != "CREATE" && create_secret::is_within(&lead) => {
+            return Err(create_secret::refused_within(first));
+        }
         ["COMMENT", "ON", "MODEL", ..] => Kind::Comment(comment_on_model(&mut parser)?),
         ["MOVE", ..] => Kind::Fetch(cursor::parse_move(&mut parser)?),
         ["FETCH", ..] => Kind::Fetch(cursor::parse_fetch(&mut parser)?),

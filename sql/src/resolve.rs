@@ -212,7 +212,10 @@ impl<'a> Resolver<'a> {
                 let plan = crate::statement::create_view::renamed(plan, &names)?;
                 Ok(provider_as_source(Arc::new(ViewTable::new(plan, Some(sql.clone())))))
             }
-            Definition::Schema { .. } | Definition::Model { .. } => Err(Error::new(
+            Definition::Schema { .. }
+            | Definition::Model { .. }
+            | Definition::Location { .. }
+            | Definition::Secret { .. } => Err(Error::new(
                 state::WRONG_OBJECT_TYPE,
                 format!("\"{}\" is a {}, not a table", entry.qualified_name(), entry.kind()),
             )),

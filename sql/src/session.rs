@@ -215,7 +215,12 @@ impl Session {
     ) -> Result<Arc<Prepared>> {
         let described = async {
             self.refuse_after_failure(&statement)?;
-            statement::describe(self, &statement, parameters).await
+            match Box::pin(statement::describe(self, &statement, parameters)).await {
+                Err(error) if error.is_of_unknown_name() && self.has_new_names().await => {
+                    Box::pin(statement::describe(self, &statement, parameters)).await
+                }
+                done => done,
+            }
         };
         let (parameters, columns) = described.await.inspect_err(|_| self.fail())?;
         Ok(Arc::new(Prepared { statement, parameters, columns }))
@@ -261,9 +266,8 @@ impl Session {
     ) -> Result<Output> {
         let ran = async {
             self.refuse_after_failure(statement)?;
-            self.catch_up().await?;
             let timeout = self.statement_timeout();
-            let mut work = Box::pin(statement::run(self, statement, parameters));
+            let mut work = Box::pin(self.run_with_names(statement, parameters));
             let Some(limit) = timeout else { return work.await };
             tokio::select! {
                 biased;
@@ -274,6 +278,35 @@ impl Session {
         };
         let done = ran.await.inspect_err(|_| self.fail())?;
         Ok(output::guard(done, &self.state, self.statement_timeout()))
+    }
+
+    /// Runs a statement over the names that there are now, as far as it asks for any: others do not
+    /// wait for a store that is away.
+    async fn run_with_names(
+        &self,
+        statement: &Statement,
+        parameters: &[ScalarValue],
+    ) -> Result<Output> {
+        if statement.looks_up_names() {
+            self.catch_up().await?;
+        }
+        match statement::run(self, statement, parameters).await {
+            // Names are looked up before anything is done.
+            Err(error) if error.is_of_unknown_name() && self.has_new_names().await => {
+                Box::pin(statement::run(self, statement, parameters)).await
+            }
+            done => done,
+        }
+    }
+
+    /// Whether another server has changed the catalog meanwhile. A name is not called unknown before
+    /// the store was asked.
+    async fn has_new_names(&self) -> bool {
+        if self.in_transaction() {
+            return false;
+        }
+        let before = self.snapshot().version;
+        self.engine.catalog.refresh().await.is_ok_and(|now| now.version > before)
     }
 
     /// Opens a transaction for statements that came together, unless one is open. It ends with

@@ -7,8 +7,10 @@
 pub(crate) mod alter_table;
 pub(crate) mod comment;
 pub(crate) mod copy;
+pub(crate) mod create_location;
 pub(crate) mod create_model;
 pub(crate) mod create_schema;
+pub(crate) mod create_secret;
 pub(crate) mod create_table;
 pub(crate) mod create_view;
 pub(crate) mod cursor;
@@ -63,8 +65,10 @@ pub(crate) enum Kind {
     Comment(comment::Comment),
     Commit { chain: bool },
     Copy(copy::Copy),
+    CreateLocation(create_location::CreateLocation),
     CreateModel(create_model::CreateModel),
     CreateSchema(create_schema::CreateSchema),
+    CreateSecret(create_secret::CreateSecret),
     CreateTable(Box<create_table::CreateTable>),
     CreateView(Box<create_view::CreateView>),
     Deallocate(ast::Ident),
@@ -185,6 +189,23 @@ impl Statement {
         }
     }
 
+    /// Whether it asks the catalog for anything.
+    pub(crate) const fn looks_up_names(&self) -> bool {
+        !matches!(
+            self.kind,
+            Kind::Close(_)
+                | Kind::Deallocate(_)
+                | Kind::Discard(_)
+                | Kind::Fetch(_)
+                | Kind::Release(_)
+                | Kind::Reset(_)
+                | Kind::Rollback { .. }
+                | Kind::Savepoint(_)
+                | Kind::Set(_)
+                | Kind::Show(_)
+        )
+    }
+
     /// Whether it is refused inside a transaction block.
     pub(crate) const fn stands_alone(&self) -> bool {
         matches!(self.kind, Kind::Refresh(_) | Kind::Discard(ast::DiscardObject::ALL))
@@ -229,8 +250,10 @@ pub(crate) async fn run(
         Kind::Comment(s) => comment::run(session, s).await,
         Kind::Commit { chain } => transaction::commit(session, *chain).await,
         Kind::Copy(s) => copy::run(session, s).await,
+        Kind::CreateLocation(s) => create_location::run(session, s).await,
         Kind::CreateModel(s) => create_model::run(session, s).await,
         Kind::CreateSchema(s) => create_schema::run(session, s).await,
+        Kind::CreateSecret(s) => create_secret::run(session, s).await,
         Kind::CreateTable(s) => create_table::run(session, s).await,
         Kind::CreateView(s) => create_view::run(session, s).await,
         Kind::Deallocate(name) => prepared::deallocate(session, name),

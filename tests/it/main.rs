@@ -17,6 +17,7 @@ mod known_failures;
 mod protocol;
 mod shared;
 mod sqllogic;
+mod stores;
 mod tidy;
 
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     trials.extend(cost::trials());
     trials.extend(faults::trials());
     trials.extend(heavy::trials());
+    trials.extend(stores::trials());
     trials.extend(clients::trials());
     trials.extend(docs::trials(&shared));
     let trials = known_failures::mark(trials);

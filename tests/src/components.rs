@@ -1,4 +1,5 @@
-//! Real programs that tests need beside the server: a PostgreSQL as oracle, a Python with clients.
+//! Real programs that tests need beside the server: a PostgreSQL as oracle, object stores, a Python
+//! with clients.
 //!
 //! Each is looked for once. Where it is missing, the caller gets the reason and counts its test as
 //! skipped by name. Never: a stand-in that lets such a test pass.
@@ -52,6 +53,66 @@ impl Drop for PostgreSql {
 
 fn script() -> PathBuf {
     repository().join("tests/services/postgres.sh")
+}
+
+/// An object store of a real kind, started by a script of `tests/services`.
+#[derive(Debug)]
+pub struct ObjectServer {
+    folder: TempDir,
+    script: PathBuf,
+    address: SocketAddr,
+}
+
+impl ObjectServer {
+    /// An S3 server with these buckets.
+    pub fn s3(tools: &Path, buckets: &[&str]) -> Result<Self, String> {
+        Self::start(tools, "s3.sh", buckets)
+    }
+
+    /// An Azure Blob server with these containers.
+    pub fn azure(tools: &Path, containers: &[&str]) -> Result<Self, String> {
+        Self::start(tools, "azurite.sh", containers)
+    }
+
+    /// `tools` is where packages go, and stay for the next run. The error says what is missing.
+    fn start(tools: &Path, script: &str, names: &[&str]) -> Result<Self, String> {
+        let folder = tempfile::Builder::new().prefix("tarn-store-").tempdir();
+        let folder = folder.map_err(|error| error.to_string())?;
+        let script = repository().join("tests/services").join(script);
+        let mut command = Command::new(&script);
+        command.env("TARN_TEST_TOOLS", tools).arg("start").arg(folder.path());
+        // What the script leaves running must not hold the pipe of its output.
+        let answer = folder.path().join("address");
+        let failure = folder.path().join("failure");
+        let status = command
+            .arg(free_port().to_string())
+            .args(names)
+            .stdin(Stdio::null())
+            .stdout(fs::File::create(&answer).map_err(|error| error.to_string())?)
+            .stderr(fs::File::create(&failure).map_err(|error| error.to_string())?)
+            .status();
+        let status = status.map_err(|error| error.to_string())?;
+        if !status.success() {
+            let text = fs::read_to_string(&failure).unwrap_or_default();
+            return Err(format!("{} ended with {status}: {}", script.display(), text.trim()));
+        }
+        let address = fs::read_to_string(&answer).map_err(|error| error.to_string())?;
+        let address = address.trim().parse().map_err(|_| format!("not an address: {address}"))?;
+        Ok(Self { folder, script, address })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for ObjectServer {
+    fn drop(&mut self) {
+        // There is nobody left to tell.
+        drop(Command::new(&self.script).arg("stop").arg(self.folder.path()).status());
+    }
 }
 
 /// Is there a PostgreSQL to start?

@@ -4,7 +4,8 @@
 //! it/main.rs --+--> TestServer          the built binary, a warehouse of its own, kill and restart
 //!              +--> PgDatabase          .slt records over the Postgres wire
 //!              +--> FlightDatabase      the same records over Flight SQL -> render -> the same text
-//!              +--> components          PostgreSQL, Python: found or said to be missing
+//!              +--> components          PostgreSQL, S3, Python: found or said to be missing
+//!              +--> FaultProxy          loses answers and delays them, between server and S3
 //! ```
 //!
 //! Never: links a crate of the server. Whatever is asserted here, a stranger's client can see too.
@@ -12,11 +13,13 @@
 pub mod components;
 mod flight_database;
 mod pg_database;
+mod proxy;
 mod render;
 mod server;
 
 pub use flight_database::FlightDatabase;
 pub use pg_database::{PgDatabase, SqlError};
+pub use proxy::{Fault, FaultProxy, Request};
 pub use render::render;
 pub use server::{TestServer, WAIT_MAX, binary};
 

@@ -33,7 +33,10 @@ pub fn binary() -> PathBuf {
 #[derive(Debug)]
 pub struct TestServer {
     folder: TempDir,
+    /// Where it is not a folder of the server's own.
+    warehouse_url: Option<String>,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     running: Option<Running>,
     starts: usize,
 }
@@ -55,10 +58,25 @@ impl TestServer {
     /// The same with further command line arguments.
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Self {
+        Self::launch(None, arguments, &[])
+    }
+
+    /// Starts one on a warehouse that stands elsewhere, with variables of the environment.
+    #[must_use]
+    pub fn start_on(warehouse: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::launch(Some(warehouse), arguments, environment)
+    }
+
+    fn launch(warehouse: Option<&str>, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("tarn-test-").tempdir();
         let mut server = Self {
             folder: folder.expect("the temporary folder is writable"),
+            warehouse_url: warehouse.map(ToOwned::to_owned),
             arguments: arguments.iter().map(ToString::to_string).collect(),
+            environment: environment
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
             running: None,
             starts: 0,
         };
@@ -79,10 +97,11 @@ impl TestServer {
             .arg("serve")
             .args(["--pg", "127.0.0.1:0", "--flight", "127.0.0.1:0", "--http", "127.0.0.1:0"])
             .arg("--warehouse")
-            .arg(self.warehouse())
+            .arg(self.warehouse_url.as_ref().map_or_else(|| self.warehouse(), PathBuf::from))
             .arg("--location")
             .arg(&files)
             .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(&files)
             .stdin(Stdio::null())
             .stdout(output)
@@ -149,6 +168,14 @@ impl TestServer {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         address(&self.log(), "http").is_some_and(ready)
+    }
+
+    /// What `/metrics` says of one of them.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> Option<u64> {
+        let text = http_get(address(&self.log(), "http")?, "/metrics").ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        line.trim().parse().ok()
     }
 
     /// The processor time that the process has used so far.

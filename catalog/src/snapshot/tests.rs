@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::Snapshot;
-use crate::{Change, Definition, Entry, Zone};
+use crate::{Change, Definition, Entry, Kind, Zone};
 
 fn schema(name: &str) -> Entry {
     Entry::new("", name, "anna", 1, Definition::Schema { zone: Zone::Raw })
@@ -70,4 +70,27 @@ proptest! {
             prop_assert_eq!(snapshot.by_oid.len(), naive.len() + 1);
         }
     }
+}
+
+#[test]
+fn locations_have_a_name_space_of_their_own_and_no_place_in_client_catalogs() {
+    let location = |name: &str| {
+        let definition =
+            Definition::Location { url: "s3://b".to_owned(), options: BTreeMap::new() };
+        Entry::new("", name, "anna", 1, definition)
+    };
+    let (schema, own) = (schema("s"), location("s"));
+    let start = Snapshot::new(0, [], 0);
+    let changes = [Change::Put(schema), Change::Put(own.clone()), Change::Put(view("s"))];
+    let snapshot = start.with_changes(&changes).unwrap();
+    let found = snapshot.global(Kind::Location, "s").unwrap();
+    assert_eq!(found.id, own.id);
+    assert_eq!(snapshot.global(Kind::Secret, "s"), None);
+    assert_eq!(snapshot.entry_by_oid(found.oid), None);
+    assert!(snapshot.entries().all(|entry| entry.kind() == Kind::View));
+    let again = snapshot.with_changes(&[Change::Put(location("s"))]).unwrap_err().to_string();
+    assert_eq!(again, "location \"s\" already exists");
+    let dropped = snapshot.with_changes(&[Change::Drop(own.id)]).unwrap();
+    assert_eq!(dropped.global_entries(Kind::Location).count(), 0);
+    assert!(dropped.entry("s", "s").is_some() && dropped.schema("s").is_some());
 }

@@ -104,3 +104,70 @@ fn places_of_remote_stores_are_told_by_scheme_bucket_and_prefix() {
         assert!(matches!(answer, Err(Error::LocationRefused { .. })), "{refused}: {answer:?}");
     }
 }
+
+#[test]
+fn two_spellings_of_a_store_are_one() {
+    for (spelling, store) in [
+        ("s3a://b/x", "s3://b"),
+        ("s3://b", "s3://b"),
+        ("gs://b/x/y", "gs://b"),
+        ("abfs://c/x", "az://c"),
+        ("abfss://c/x", "az://c"),
+        ("abfs://c@a.dfs.core.windows.net/x", "abfss://c@a.dfs.core.windows.net"),
+    ] {
+        assert_eq!(super::remote::key(&url::Url::parse(spelling).unwrap()), store);
+    }
+}
+
+#[test]
+fn sql_declares_below_roots_and_neither_in_nor_around_the_warehouse() {
+    let root = tempfile::tempdir().unwrap();
+    let local = root.path().to_str().unwrap().to_owned();
+    let anonymous = [("skip_signature".to_owned(), "true".to_owned())].into_iter().collect();
+    let options = StoreOptions {
+        locations: vec![local.clone()],
+        location_roots: vec!["s3://lake".to_owned(), "s3://other/landing".to_owned()],
+        stores: [("s3://lake".to_owned(), anonymous)].into_iter().collect(),
+        ..StoreOptions::default()
+    };
+    let stores = Stores::new("s3://lake/house", options).unwrap();
+    let check =
+        |url: &str, options: &[(&str, bool)]| stores.check_declarable(url, options.iter().copied());
+    for (url, options) in [
+        ("s3://lake/landing", &[("access_key_id", false), ("secret_access_key", true)][..]),
+        ("s3a://lake/landing", &[("region", false)]),
+        ("s3://lake/houses", &[]),
+        ("s3://other/landing/x", &[]),
+        (&local, &[]),
+        (&format!("{local}/x"), &[]),
+    ] {
+        assert!(check(url, options).is_ok(), "{url}: {:?}", check(url, options));
+    }
+    for url in [
+        "s3://lake",
+        "s3a://lake",
+        "s3://lake/house",
+        "s3a://lake/house/x",
+        "s3://lake/landing/../house",
+        "s3://other",
+        "s3://other/landings",
+        "s3://third/landing",
+        "gs://lake/landing",
+        "memory://lake/landing",
+    ] {
+        let refused = check(url, &[]);
+        assert!(matches!(refused, Err(Error::LocationUndeclarable { .. })), "{url}: {refused:?}");
+    }
+    for (url, option) in [
+        ("s3://lake/landing", ("endpoint", false)),
+        ("s3://lake/landing", ("aws_endpoint", false)),
+        ("s3://lake/landing", ("secret_access_key", false)),
+        ("s3://lake/landing", ("account_key", true)),
+        ("s3://lake/landing", ("allow_http", false)),
+        (&local, ("region", false)),
+    ] {
+        let refused = check(url, &[option]);
+        assert!(matches!(refused, Err(Error::LocationMalformed { .. })), "{option:?}: {refused:?}");
+    }
+    assert!(matches!(check("/etc", &[]), Err(Error::LocationRefused { .. })));
+}

@@ -26,8 +26,8 @@ use crate::schema::{TableSpec, check_writable, protocol_of, protocol_union, to_d
 const ENGINE: &str = concat!("Tarn/", env!("CARGO_PKG_VERSION"));
 const MICROS_PER_MILLI: i64 = 1000;
 /// How often an entry may be called taken without being there.
-const DENIED_MAX: u32 = 5;
-const DENIED_PAUSE: Duration = Duration::from_millis(20);
+pub(super) const DENIED_MAX: u32 = 8;
+pub(super) const DENIED_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a commit does to a table.
 #[derive(Debug, Clone)]

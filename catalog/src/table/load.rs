@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
-use super::commit::first_actions;
+use super::commit::{DENIED_MAX, DENIED_PAUSE, first_actions};
 use super::{LakeTable, TableSnapshot};
 use crate::clock::Clock;
 use crate::entry::Kind;
@@ -37,13 +37,19 @@ impl LakeTable {
         let log = Log::new(&location);
         let (now, operation) = (clock.now_micros(), Uuid::new_v4());
         let actions = first_actions(&spec, now, operation)?;
-        if log.put(0, encode(&actions)?, operation, None).await? == Put::Taken {
-            let there = log.read(0).await?;
-            let own =
-                there.is_some_and(|entry| super::operation_of(&entry.actions) == Some(operation));
-            if !own {
-                let name = location.to_string();
-                return Err(Error::Duplicate { kind: Kind::Table, name });
+        let mut denied = 0;
+        while log.put(0, encode(&actions)?, operation, None).await? == Put::Taken {
+            match log.read(0).await? {
+                Some(entry) if super::operation_of(&entry.actions) == Some(operation) => break,
+                // Called taken while it is still being put, perhaps by this very operation.
+                None if denied < DENIED_MAX => {
+                    denied += 1;
+                    tokio::time::sleep(DENIED_PAUSE * denied).await;
+                }
+                _ => {
+                    let name = location.to_string();
+                    return Err(Error::Duplicate { kind: Kind::Table, name });
+                }
             }
         }
         let snapshot = TableSnapshot::from_actions(&log.object(), -1, actions.clone())?;

@@ -84,17 +84,20 @@ async fn put(
     url: &str,
     mut bytes: BoxStream<'static, Result<Bytes, DataFusionError>>,
 ) -> Result<()> {
+    let mut ended = false;
     let copied = async {
         while let Some(piece) = bytes.try_next().await? {
             writer.put(piece).await.map_err(|error| unwritable(url, error))?;
         }
+        ended = true;
         writer
             .shutdown()
             .await
             .map_err(|error| Error::FileUnwritable { file: url.to_owned(), source: error.into() })
     }
     .await;
-    if copied.is_err() {
+    // One that failed while it ended cannot be aborted: the library panics.
+    if copied.is_err() && !ended {
         // What is left of an upload is not visible, only paid for; the first error counts.
         writer.abort().await.ok();
     }
@@ -108,17 +111,21 @@ async fn parquet(writer: BufWriter, url: &str, mut rows: SendableRecordBatchStre
     let mut writer = AsyncArrowWriter::try_new(writer, rows.schema(), Some(properties))
         .map_err(|error| unwritable_page(url, error))?;
     let mut count = 0;
+    let mut ended = false;
     let copied: Result<()> = async {
         while let Some(batch) = rows.try_next().await? {
             count += batch.num_rows() as u64;
             writer.write(&batch).await.map_err(|error| unwritable_page(url, error))?;
         }
+        ended = true;
         writer.finish().await.map_err(|error| unwritable_page(url, error))?;
         Ok(())
     }
     .await;
     if let Err(error) = copied {
-        writer.into_inner().abort().await.ok();
+        if !ended {
+            writer.into_inner().abort().await.ok();
+        }
         return Err(error);
     }
     Ok(count)

@@ -1,11 +1,41 @@
 //! The configuration file.
 
+use std::fmt;
 use std::path::Path;
 
 use clap::{Args, Command};
+use serde::Deserialize;
 
 use super::Options;
 use crate::error::{Error, Result};
+
+/// The tables that say something of single stores.
+const STORE: &str = "store";
+
+/// A value of an option of a store. Its debug form tells nothing: it may be a secret.
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Value {
+    Text(String),
+    Switch(bool),
+    Number(i64),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Switch(on) => write!(f, "{on}"),
+            Self::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("...")
+    }
+}
 
 /// Reads a TOML file.
 pub(super) fn read(path: &Path) -> Result<Options> {
@@ -24,7 +54,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Options> {
     };
     let table: toml::Table = toml::from_str(text).map_err(|error| refused(&error))?;
     let known = keys();
-    if let Some(key) = table.keys().find(|key| !known.contains(key)) {
+    if let Some(key) = table.keys().find(|key| !known.contains(key) && *key != STORE) {
         let nearest = nearest(key, &known);
         return Err(Error::ConfigKey { path: path.to_owned(), key: key.clone(), nearest });
     }

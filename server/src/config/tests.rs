@@ -104,12 +104,64 @@ fn every_flag_has_a_variable_a_default_and_a_unit_where_it_is_a_number() {
     assert_eq!(command.get_arguments().count(), file::keys().len());
 }
 
+#[test]
+fn stores_have_tables_of_their_own() {
+    let text = "[store.'s3://lake']\nregion = 'us-east-1'\nallow_http = true\n\
+                secret_access_key = 'canary'\n[store.'az://x']\ntimeout = '5s'";
+    let options = file(text).unwrap();
+    assert!(!format!("{options:?}").contains("canary"));
+    let config = options.config().unwrap();
+    let lake: Vec<_> = config.engine.stores["s3://lake"].iter().collect();
+    let expected =
+        [("allow_http", "true"), ("region", "us-east-1"), ("secret_access_key", "canary")];
+    assert_eq!(lake, expected);
+    assert!(!format!("{config:?}").contains("canary"));
+    assert!(file("[store.'s3://lake']\nregion = [1]").is_err());
+    assert!(file("[stores.'s3://lake']\nregion = 'x'").is_err());
+}
+
+#[test]
+fn variables_of_stores_are_taken_from_the_environment() {
+    let variables = [
+        ("AWS_REGION", "r"),
+        ("AZURE_CLIENT_ID", "c"),
+        ("SERVICE_ACCOUNT", "/key"),
+        ("AWS_ENDPOINT_URL", ""),
+        ("PATH", "/bin"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let found = from_variables(variables.into_iter(), None).unwrap();
+    let found: Vec<_> = found.iter().collect();
+    let expected =
+        [("AWS_REGION", "r"), ("AZURE_CLIENT_ID", "c"), ("GOOGLE_SERVICE_ACCOUNT", "/key")];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_secret_key_is_a_file_of_64_digits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    let config = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let options = Options { secret_key_file: Some(path.clone()), ..Options::default() };
+        options.config()
+    };
+    assert!(config(&format!("{}\n", "a1".repeat(32))).unwrap().engine.secret_key.is_some());
+    let error = config("canary").unwrap_err().to_string();
+    assert!(error.contains("64 hexadecimal digits") && !error.contains("canary"), "{error}");
+    let missing = Options { secret_key_file: Some("/nowhere/key".into()), ..Options::default() };
+    let error = missing.config().unwrap_err().to_string();
+    assert!(error.starts_with("could not read the secret key file \"/nowhere/key\""), "{error}");
+}
+
 /// The page that users read, from the declarations above.
 fn page() -> String {
     let mut page = "# Configuration\n\n\
         `tarn serve` takes each key as a flag, as an environment variable or from the TOML file that \
         `--config` names.\nA flag wins over its variable, that over the file, that over the \
         default. An unknown key in the file is an error.\n\n\
+        How object stores are reached, by `[store.\"URL\"]` tables of the file, `AWS_`, `AZURE_` and \
+        `GOOGLE_` variables and AWS profiles, is told in [Object stores](object-stores.md).\n\n\
         | key in the file | flag | variable | default | meaning |\n|---|---|---|---|---|\n"
         .to_owned();
     let command = Options::augment_args(clap::Command::new("tarn"));

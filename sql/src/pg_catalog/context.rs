@@ -272,7 +272,10 @@ pub(crate) const fn relation_kind(entry: &Entry) -> Option<&'static str> {
         Definition::Table(_) => Some("r"),
         Definition::View { .. } => Some("v"),
         Definition::MaterializedView { .. } => Some("m"),
-        Definition::Schema { .. } | Definition::Model { .. } => None,
+        Definition::Schema { .. }
+        | Definition::Model { .. }
+        | Definition::Location { .. }
+        | Definition::Secret { .. } => None,
     }
 }
 

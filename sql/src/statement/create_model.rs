@@ -13,7 +13,7 @@ use datafusion::logical_expr::ScalarUDF;
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
-use object_store::{ObjectStoreExt, PutMode, PutOptions};
+use object_store::ObjectStoreExt;
 use parking_lot::Mutex;
 use udfs::{Limits, Model, ModelFunction, Signature};
 
@@ -97,10 +97,10 @@ fn parse_options(parser: &mut Parser<'_>) -> Result<Vec<ast::SqlOption>> {
     Ok(options)
 }
 
-/// Reads `DROP MODEL`.
-pub(crate) fn parse_drop(parser: &mut Parser<'_>) -> Result<Drop> {
+/// Reads `DROP MODEL`, `DROP LOCATION` and `DROP SECRET`, which sqlparser does not.
+pub(crate) fn parse_drop(parser: &mut Parser<'_>, kind: Kind) -> Result<Drop> {
     expect_word(parser, "DROP")?;
-    expect_word(parser, "MODEL")?;
+    parser.next_token();
     let if_exists = parse_words(parser, &["IF", "EXISTS"]);
     let names =
         parser.parse_comma_separated(|p| p.parse_object_name(false)).map_err(syntax_error)?;
@@ -108,7 +108,7 @@ pub(crate) fn parse_drop(parser: &mut Parser<'_>) -> Result<Drop> {
     if !cascade {
         parse_word(parser, "RESTRICT");
     }
-    Ok(Drop { kind: Kind::Model, names, if_exists, cascade })
+    Ok(Drop { kind, names, if_exists, cascade })
 }
 
 /// Checks the model, keeps its bytes, names it.
@@ -133,7 +133,7 @@ pub(crate) async fn run(session: &Session, create: &CreateModel) -> Result<Outpu
     let outputs = fields(&create.outputs)?;
     let engine = session.engine();
     let limits = Limits::default();
-    let bytes = read(engine, &create.location, &limits).await?;
+    let bytes = read(session, &create.location, &limits).await?;
     let signature = Signature { inputs: inputs.clone(), outputs: outputs.clone() };
     let model = load(bytes.clone(), signature, limits).await?;
     let digest = model.digest().to_string();
@@ -185,8 +185,8 @@ fn fields(columns: &[ast::ColumnDef]) -> Result<Vec<FieldRef>> {
         .collect()
 }
 
-async fn read(engine: &Engine, location: &str, limits: &Limits) -> Result<bytes::Bytes> {
-    let place = engine.catalog.stores().resolve(location)?;
+async fn read(session: &Session, location: &str, limits: &Limits) -> Result<bytes::Bytes> {
+    let place = session.engine().catalog.resolve(&session.snapshot(), location)?;
     let size = place.store.head(&place.path).await?.size;
     if size > u64::try_from(limits.model_bytes_max).unwrap_or(u64::MAX) {
         return Err(Error::new(
@@ -220,11 +220,10 @@ async fn keep(
 ) -> Result<String> {
     let path = format!("_tarn/models/{schema}/{name}/{digest}/model.onnx");
     let place = engine.catalog.stores().in_warehouse(&path)?;
-    let create = PutOptions { mode: PutMode::Create, ..Default::default() };
-    match place.store.put_opts(&place.path, bytes.into(), create).await {
-        Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(path),
-        Err(error) => Err(error.into()),
-    }
+    // The name is the bytes' own, so a put over them changes nothing; and unlike one that must not
+    // replace anything, it can be sent again when its answer is lost.
+    place.store.put(&place.path, bytes.into()).await?;
+    Ok(path)
 }
 
 /// Models in memory, by digest: loaded once for the process.

@@ -1,4 +1,4 @@
-//! `DROP TABLE | VIEW | MATERIALIZED VIEW | SCHEMA | MODEL [IF EXISTS] name [, ...] [CASCADE]`.
+//! `DROP TABLE | VIEW | MATERIALIZED VIEW | SCHEMA | MODEL | LOCATION | SECRET [IF EXISTS] name [, ...] [CASCADE]`.
 //!
 //! Names go in one catalog commit; files are swept later, so that readers of an older snapshot
 //! end in peace.
@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use catalog::{Change, Definition, Entry, Kind, Snapshot};
+use catalog::{Change, Definition, Entry, Kind, OptionValue, Snapshot};
 use datafusion::sql::sqlparser::ast;
 use uuid::Uuid;
 
@@ -101,6 +101,9 @@ fn find(
     name: &ast::ObjectName,
 ) -> Result<Found> {
     let (schema, table) = split_name(name)?;
+    if drop.kind.is_global() {
+        return find_global(snapshot, drop, name);
+    }
     if drop.kind == Kind::Schema {
         return match snapshot.schema(&table) {
             Some(entry) => Ok(Found::Entry(Arc::clone(entry))),
@@ -134,6 +137,35 @@ fn find(
         }
         None => Err(unknown(snapshot, &path, schema.as_deref(), &table)),
     }
+}
+
+/// A location or a secret. A secret that a location needs stays.
+fn find_global(snapshot: &Snapshot, drop: &Drop, name: &ast::ObjectName) -> Result<Found> {
+    let (None, name) = split_name(name)? else {
+        return Err(Error::syntax(format!("a {} stands in no schema", drop.kind)));
+    };
+    let Some(entry) = snapshot.global(drop.kind, &name) else {
+        if drop.if_exists {
+            return Ok(Found::Nothing(name));
+        }
+        let message = format!("{} \"{name}\" does not exist", drop.kind);
+        return Err(Error::new(state::UNDEFINED_OBJECT, message));
+    };
+    let needs_it = |location: &&Arc<Entry>| match &location.definition {
+        Definition::Location { options, .. } => {
+            options.values().any(|value| *value == OptionValue::Secret(name.clone()))
+        }
+        _ => false,
+    };
+    if drop.kind == Kind::Secret
+        && let Some(location) = snapshot.global_entries(Kind::Location).find(needs_it)
+    {
+        let message = format!("cannot drop secret {name} because other objects depend on it");
+        return Err(Error::new(state::DEPENDENT_OBJECTS, message)
+            .with_detail(format!("location {} depends on it.", location.name))
+            .with_hint(format!("Use DROP LOCATION {} first.", location.name)));
+    }
+    Ok(Found::Entry(Arc::clone(entry)))
 }
 
 /// What reads what goes: refused without CASCADE, gone with it.

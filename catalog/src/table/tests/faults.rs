@@ -52,8 +52,9 @@ async fn a_store_that_stays_silent_leaves_the_outcome_open_and_a_retry_closes_it
         let adds = table.write_files(&base, streamed(vec![batch(0..1)])).await.unwrap();
         let commit = Commit::append(adds);
         faults.fail_nth(Operation::Put, 1, fault);
-        for later in 2..=20 {
-            faults.fail_nth(Operation::Put, later, Fault::Before);
+        for later in 1..=20 {
+            faults.fail_nth(Operation::Put, later + 1, Fault::Before);
+            faults.fail_nth(Operation::Get, later, Fault::Before);
         }
         let unknown = table.commit(&base, commit.clone()).await;
         let Err(Error::OutcomeUnknown { operation_id, .. }) = unknown else {
@@ -64,6 +65,21 @@ async fn a_store_that_stays_silent_leaves_the_outcome_open_and_a_retry_closes_it
         table.commit(&base, commit).await.unwrap();
         assert_eq!(table.update().await.unwrap().version, base.version + 1);
     }
+}
+
+#[tokio::test]
+async fn a_store_that_only_answers_reads_tells_that_a_commit_landed() {
+    let store = memory();
+    LakeTable::create(place(&store), TableSpec::new(schema()), clock()).await.unwrap();
+    let (faults, table) = faulty_table(&store, 0, Rates::default()).await;
+    let base = table.current();
+    let adds = table.write_files(&base, streamed(vec![batch(0..1)])).await.unwrap();
+    faults.fail_nth(Operation::Put, 1, Fault::After);
+    for later in 2..=20 {
+        faults.fail_nth(Operation::Put, later, Fault::Before);
+    }
+    let next = table.commit(&base, Commit::append(adds)).await.unwrap();
+    assert_eq!(next.version, base.version + 1);
 }
 
 /// What a simulated writer knows of the ids that it wrote.

@@ -78,8 +78,9 @@ async fn a_lost_answer_does_not_load_a_file_twice() {
     let adds = table.write_files(&base, streamed(vec![batch(0..1)])).await.unwrap();
     // The entry lands, its answer is lost, and the store stays silent.
     store.fail_nth(Operation::Put, 1, Fault::After);
-    for later in 2..=20 {
-        store.fail_nth(Operation::Put, later, Fault::Before);
+    for later in 1..=20 {
+        store.fail_nth(Operation::Put, later + 1, Fault::Before);
+        store.fail_nth(Operation::Get, later, Fault::Before);
     }
     let commit = Commit { loaded: vec![loaded("a", 1)], ..Commit::append(adds) };
     let unknown = table.commit(&base, commit).await;

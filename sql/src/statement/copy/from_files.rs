@@ -35,7 +35,7 @@ pub(super) async fn run(
     location: &str,
     options: &Options,
 ) -> Result<Output> {
-    let place = session.engine().catalog.stores().resolve(location)?;
+    let place = session.engine().catalog.resolve(&session.snapshot(), location)?;
     for _ in 0..ATTEMPTS_MAX {
         let pinned = dml::target(session, name).await?;
         let input = input_schema(&pinned, columns)?;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use catalog::{Location, Stores};
+use catalog::Location;
 use datafusion::sql::sqlparser::ast;
 use object_store::ObjectStoreExt;
 
@@ -22,7 +22,7 @@ pub(super) async fn run(
     location: &str,
     options: &Options,
 ) -> Result<Output> {
-    let place = place(session.engine().catalog.stores(), location)?;
+    let place = place(session, location)?;
     let rows = select::stream(session, query, &[]).await?;
     if !options.overwrite {
         refuse_existing(&place).await?;
@@ -34,9 +34,10 @@ pub(super) async fn run(
 }
 
 /// Where the file goes: a name of its own in a declared location.
-fn place(stores: &Stores, location: &str) -> Result<Location> {
-    let place = stores.resolve(location)?;
-    let warehouse = stores.warehouse();
+fn place(session: &Session, location: &str) -> Result<Location> {
+    let catalog = &session.engine().catalog;
+    let place = catalog.resolve(&session.snapshot(), location)?;
+    let warehouse = catalog.stores().warehouse();
     if place.url == warehouse.url && place.path.prefix_matches(&warehouse.path) {
         let message = format!("cannot write \"{location}\": it lies in the warehouse");
         return Err(Error::new(state::INSUFFICIENT_PRIVILEGE, message)
