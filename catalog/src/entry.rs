@@ -81,6 +81,22 @@ impl Entry {
         }
     }
 
+    pub(crate) const fn table_mut(&mut self) -> Option<&mut TableRef> {
+        match &mut self.definition {
+            Definition::Table(table) | Definition::MaterializedView { table, .. } => Some(table),
+            _ => None,
+        }
+    }
+
+    /// Whether both define the same, whatever became of transactions over several tables.
+    pub(crate) fn defines_same(&self, other: &Self) -> bool {
+        let mut unmarked = self.clone();
+        if let (Some(table), Some(theirs)) = (unmarked.table_mut(), other.table()) {
+            (table.decided, table.refused) = (theirs.decided, theirs.refused);
+        }
+        unmarked == *other
+    }
+
     /// The name with its schema, for messages.
     #[must_use]
     pub fn qualified_name(&self) -> String {
@@ -225,6 +241,20 @@ pub struct TableRef {
     pub table_id: Uuid,
     /// Relative to the warehouse; a URL for a table that stands elsewhere.
     pub path: String,
+    /// The newest prepared commit of the table that holds, by the version of its mark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided: Option<i64>,
+    /// The newest prepared commit of the table that does not hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<i64>,
+}
+
+impl TableRef {
+    /// A table that took part in no transaction over several tables yet.
+    #[must_use]
+    pub const fn new(table_id: Uuid, path: String) -> Self {
+        Self { table_id, path, decided: None, refused: None }
+    }
 }
 
 /// A column of a view, or a parameter or result of a model.
@@ -282,4 +312,29 @@ pub enum Change {
     Put(Entry),
     /// Removes the entry with this id.
     Drop(Uuid),
+    /// A prepared commit of a table holds from now on, unless it was refused.
+    Decide {
+        /// The entry of the table.
+        id: Uuid,
+        /// The version of the commit's mark in the table's log.
+        at: i64,
+    },
+    /// A prepared commit of a table does not hold, unless it was decided.
+    Refuse {
+        /// The entry of the table.
+        id: Uuid,
+        /// The version of the commit's mark in the table's log.
+        at: i64,
+    },
+}
+
+impl Change {
+    /// The entry that it changes.
+    #[must_use]
+    pub const fn id(&self) -> Uuid {
+        match self {
+            Self::Put(entry) => entry.id,
+            Self::Drop(id) | Self::Decide { id, .. } | Self::Refuse { id, .. } => *id,
+        }
+    }
 }

@@ -170,6 +170,18 @@ pub enum Error {
         column: String,
     },
 
+    /// A transaction over several tables holds, but cannot be completed in one of them: a program that
+    /// knows nothing of it has changed the table.
+    #[error("could not complete a committed transaction in {object}: {reason}")]
+    Blocked {
+        /// The table.
+        object: String,
+        /// What was changed.
+        reason: String,
+        /// The version that the transaction can be completed over.
+        version: i64,
+    },
+
     /// The store did not say whether a commit landed, and could not be asked. It is in the table
     /// once or not at all; the same server finds out by committing again with the same operation id,
     /// any other by a numbered producer.

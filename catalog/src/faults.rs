@@ -78,6 +78,8 @@ struct Plan {
     random: u64,
     counts: HashMap<Operation, u64>,
     chosen: Vec<(Operation, u64, Fault)>,
+    /// Puts that are still carried out before nothing is.
+    puts_left: Option<u64>,
 }
 
 impl FaultStore {
@@ -108,11 +110,17 @@ impl FaultStore {
         plan.rates = rates;
     }
 
+    /// After this many puts nothing is carried out or answered any more, as if the process had died.
+    pub fn die_after_puts(&self, puts: u64) {
+        self.plan.lock().puts_left = Some(puts);
+    }
+
     /// No more faults from now on.
     pub fn heal(&self) {
         let mut plan = self.plan.lock();
         plan.rates = Rates::default();
         plan.chosen.clear();
+        plan.puts_left = None;
     }
 
     /// How many operations of a kind were asked for.
@@ -126,7 +134,13 @@ impl FaultStore {
         operation: Operation,
         work: impl Future<Output = Result<T>> + Send,
     ) -> Result<T> {
-        let fault = self.plan.lock().next(operation);
+        let (alive, fault) = {
+            let mut plan = self.plan.lock();
+            (plan.is_alive_for(operation), plan.next(operation))
+        };
+        if !alive {
+            std::future::pending::<()>().await;
+        }
         run(fault, work).await
     }
 }
@@ -138,6 +152,15 @@ impl fmt::Display for FaultStore {
 }
 
 impl Plan {
+    fn is_alive_for(&mut self, operation: Operation) -> bool {
+        let Some(left) = &mut self.puts_left else { return true };
+        let alive = *left > 0;
+        if operation == Operation::Put {
+            *left = left.saturating_sub(1);
+        }
+        alive
+    }
+
     fn next(&mut self, operation: Operation) -> Option<Fault> {
         let count = self.counts.entry(operation).or_default();
         *count += 1;

@@ -12,6 +12,9 @@
 //!             Stores                               the one policy for every read and write
 //! ```
 //!
+//! A transaction over several tables travels `Catalog::commit_transaction`, and `Catalog::pin` shows it
+//! in all of them or in none.
+//!
 //! A write travels `LakeTable::write_files` (Parquet files that nothing names yet) and then
 //! `LakeTable::commit` (one log entry that names them); a few rows are held in memory until
 //! `LakeTable::commit_with`. A read travels `LakeTable::current` (a pinned
@@ -41,9 +44,11 @@ pub use entry::{
 pub use error::{Error, Result};
 pub use log::{Add, CommitRecord};
 pub use provider::FILE_COLUMN;
-pub use registry::Catalog;
+pub use registry::{Catalog, TableCommit, TransactionFailure};
 pub use schema::{COMMENT_KEY, DEFAULT_KEY, GENERATED_KEY, TableSpec};
 pub use secrets::{Sealed, SecretKey};
 pub use snapshot::Snapshot;
 pub use stores::{CacheCounts, CacheOptions, Location, Options, StoreOptions, Stores};
-pub use table::{Commit, CommitKind, DataFile, HeldFiles, LakeTable, LoadedFile, TableSnapshot};
+pub use table::{
+    Commit, CommitKind, DataFile, HeldFiles, LakeTable, LoadedFile, TableSnapshot, Vacuumed,
+};

@@ -6,11 +6,12 @@
 //! Never: a commit lands at another version than the one right after the snapshot that it was
 //! checked against.
 
+mod decisions;
 mod locations;
 mod rows;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -26,6 +27,8 @@ use crate::stores::{Location, Stores};
 use crate::table::{Commit, CommitKind, LakeTable, TableSnapshot};
 use locations::OpenLocations;
 use rows::Row;
+
+pub use decisions::{TableCommit, TransactionFailure};
 
 const CATALOG_PATH: &str = "_tarn/catalog";
 /// The numbered producer under which the next free oid is kept.
@@ -55,6 +58,8 @@ pub struct Catalog {
     turn: tokio::sync::Mutex<()>,
     tables: Mutex<HashMap<Uuid, Arc<OnceCell<Arc<LakeTable>>>>>,
     open_locations: OpenLocations,
+    /// For its tables, which ask it what became of a prepared commit.
+    me: Weak<Self>,
 }
 
 /// The catalog and the table that it was read from, at one version.
@@ -72,7 +77,8 @@ impl Catalog {
         let entries = open_or_create(&location, &clock).await?;
         let table = entries.current();
         let snapshot = Arc::new(read_all(&entries, &table).await?);
-        let catalog = Arc::new(Self {
+        let catalog = Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
             stores,
             clock,
             entries,
@@ -232,9 +238,17 @@ impl Catalog {
         let cell = Arc::clone(self.tables.lock().entry(table.table_id).or_default());
         let open = || async {
             let location = self.location(table)?;
-            LakeTable::open(location, Arc::clone(&self.clock)).await
+            let lake = LakeTable::open(location, Arc::clone(&self.clock)).await?;
+            lake.ask_of_prepared(self.decisions(table.table_id));
+            Ok(lake)
         };
         cell.get_or_try_init(open).await.cloned()
+    }
+
+    /// The tables that this process has read or written since its start.
+    #[must_use]
+    pub fn open_tables(&self) -> Vec<Arc<LakeTable>> {
+        self.tables.lock().values().filter_map(|cell| cell.get().cloned()).collect()
     }
 
     fn location(&self, table: &TableRef) -> Result<Location> {
@@ -254,9 +268,10 @@ impl Catalog {
         // Other writers would clean the log by themselves, pinned versions with it.
         spec.configuration.entry(LOG_CLEANUP_KEY.to_owned()).or_insert_with(|| "false".to_owned());
         let table_id = Uuid::new_v4();
-        let table = TableRef { table_id, path: format!("{}/{table_id}", directory(schema)) };
+        let table = TableRef::new(table_id, format!("{}/{table_id}", directory(schema)));
         let location = self.stores.in_warehouse(&table.path)?;
         let lake = LakeTable::create(location, spec, Arc::clone(&self.clock)).await?;
+        lake.ask_of_prepared(self.decisions(table_id));
         let cell = Arc::new(OnceCell::new_with(Some(Arc::clone(&lake))));
         self.tables.lock().insert(table_id, cell);
         Ok((table, lake))
@@ -319,17 +334,18 @@ fn apply(base: &Snapshot, head: &Snapshot, changes: &[Change]) -> Result<Snapsho
         reason: format!("\"{name}\" was changed meanwhile"),
     };
     for change in changes {
-        let id = match change {
-            Change::Put(entry) => entry.id,
-            Change::Drop(id) => *id,
-        };
+        // What became of a prepared commit matters to no definition.
+        if matches!(change, Change::Decide { .. } | Change::Refuse { .. }) {
+            continue;
+        }
+        let id = change.id();
         let names: HashSet<(Kind, &str, &str)> = base
             .entry_by_id(id)
             .map(AsRef::as_ref)
             .into_iter()
             .chain(match change {
                 Change::Put(entry) => Some(entry),
-                Change::Drop(_) => None,
+                _ => None,
             })
             .map(|entry| (entry.kind(), entry.schema.as_str(), entry.name.as_str()))
             .collect();
@@ -343,26 +359,28 @@ fn apply(base: &Snapshot, head: &Snapshot, changes: &[Change]) -> Result<Snapsho
         if let Some((_, _, name)) = names.iter().find(|name| !same_name(name)) {
             return Err(conflict(name));
         }
-        if base.entry_by_id(id) != head.entry_by_id(id) {
+        let same = match (base.entry_by_id(id), head.entry_by_id(id)) {
+            (Some(known), Some(now)) => known == now || known.defines_same(now),
+            (known, now) => known.is_none() && now.is_none(),
+        };
+        if !same {
             let name = base.entry_by_id(id).map_or_else(|| id.to_string(), |e| e.qualified_name());
             return Err(conflict(&name));
         }
     }
     head.with_changes(changes).map_err(|error| match error {
         Error::MissingSchema { schema, .. } => conflict(&schema),
+        Error::NotFound { name, .. } => {
+            let known = Uuid::parse_str(&name).ok().and_then(|id| base.entry_by_id(id));
+            conflict(&known.map_or(name, |entry| entry.qualified_name()))
+        }
         other => other,
     })
 }
 
 /// The ids of the entries that `changes` touch, each once.
 fn touched(changes: &[Change]) -> impl Iterator<Item = Uuid> {
-    let ids: HashSet<Uuid> = changes
-        .iter()
-        .map(|change| match change {
-            Change::Put(entry) => entry.id,
-            Change::Drop(id) => *id,
-        })
-        .collect();
+    let ids: HashSet<Uuid> = changes.iter().map(Change::id).collect();
     ids.into_iter()
 }
 

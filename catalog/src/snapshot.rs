@@ -8,7 +8,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use uuid::Uuid;
 
-use crate::entry::{Change, Entry, Kind};
+use crate::entry::{Change, Entry, Kind, TableRef};
 use crate::error::{Error, Result};
 
 /// The first oid that is not PostgreSQL's own.
@@ -117,14 +117,46 @@ impl Snapshot {
             match change {
                 Change::Put(entry) => next.put(entry)?,
                 Change::Drop(id) => {
-                    let missing = || Error::NotFound { kind: Kind::Entry, name: id.to_string() };
-                    let entry = next.by_id.get(id).cloned().ok_or_else(missing)?;
+                    let entry = next.known(*id)?;
                     next.remove(&entry);
                 }
+                Change::Decide { id, at } => next.mark(*id, |table| {
+                    let holds = table.refused < Some(*at);
+                    table.decided = table.decided.max(holds.then_some(*at));
+                    holds
+                })?,
+                Change::Refuse { id, at } => next.mark(*id, |table| {
+                    let open = table.decided < Some(*at);
+                    table.refused = table.refused.max(open.then_some(*at));
+                    open
+                })?,
             }
         }
         next.check_schemas()?;
         Ok(next)
+    }
+
+    fn known(&self, id: Uuid) -> Result<Arc<Entry>> {
+        let missing = || Error::NotFound { kind: Kind::Entry, name: id.to_string() };
+        self.by_id.get(&id).cloned().ok_or_else(missing)
+    }
+
+    /// Notes what became of a prepared commit, unless the opposite is noted already.
+    fn mark(&mut self, id: Uuid, note: impl FnOnce(&mut TableRef) -> bool) -> Result<()> {
+        let known = self.known(id)?;
+        let mut entry = known.as_ref().clone();
+        if !entry.table_mut().is_some_and(note) {
+            return Err(Error::Conflict {
+                object: "the catalog".to_owned(),
+                reason: format!(
+                    "another server settled a transaction of \"{}\"",
+                    known.qualified_name()
+                ),
+            });
+        }
+        self.remove(&known);
+        self.insert(Arc::new(entry));
+        Ok(())
     }
 
     fn put(&mut self, entry: &Entry) -> Result<()> {
@@ -140,10 +172,18 @@ impl Snapshot {
                 self.next_oid - 1
             }
         };
+        let mut entry = Entry { oid, ..entry.clone() };
         if let Some(old) = old {
+            // Who changes the definition knows nothing of transactions that ended meanwhile.
+            if let (Some(table), Some(known)) = (entry.table_mut(), old.table())
+                && table.table_id == known.table_id
+            {
+                table.decided = table.decided.max(known.decided);
+                table.refused = table.refused.max(known.refused);
+            }
             self.remove(&old);
         }
-        self.insert(Arc::new(Entry { oid, ..entry.clone() }));
+        self.insert(Arc::new(entry));
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 //! at_version        travel.rs     older versions, history
 //! write_files       write.rs      rows to Parquet files that no version names yet
 //! commit            commit.rs     the next version
+//! prepare           prepared.rs   a commit that holds together with those of other tables
 //! scan              provider.rs   pinned files as a DataFusion table
 //! ```
 //!
@@ -13,20 +14,23 @@
 
 mod checkpoints;
 mod commit;
+mod compact;
 mod conflict;
 mod data_file;
 mod load;
 mod loaded;
+mod prepared;
 mod snapshot;
 mod statistics;
 mod travel;
 mod uploads;
+mod vacuum;
 mod write;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use datafusion::catalog::TableProvider;
@@ -41,8 +45,10 @@ use crate::stores::Location;
 pub use commit::{Commit, CommitKind};
 pub use data_file::DataFile;
 pub use loaded::LoadedFile;
+pub(crate) use prepared::{Decisions, Prepared, Verdict};
 pub use snapshot::TableSnapshot;
 pub(crate) use statistics::{ColumnBounds, partition_scalar};
+pub use vacuum::Vacuumed;
 pub use write::HeldFiles;
 
 use snapshot::operation_of;
@@ -62,7 +68,9 @@ pub struct LakeTable {
     /// Held while `current` moves on.
     recent: Mutex<VecDeque<(Uuid, i64)>>,
     /// One commit at a time within the process: a race here would only cost store requests.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// Who knows what became of prepared commits.
+    decisions: OnceLock<Arc<dyn Decisions>>,
     /// When the store was last asked for news, by the clock.
     asked_at_micros: AtomicI64,
     checkpointing: AtomicBool,
@@ -86,7 +94,8 @@ impl LakeTable {
             clock,
             current: ArcSwap::from_pointee(snapshot),
             recent: Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
+            turn: Arc::default(),
+            decisions: OnceLock::new(),
             checkpointing: AtomicBool::new(false),
             checkpoint_version: AtomicI64::new(checkpoint_version),
             travelled: Mutex::default(),

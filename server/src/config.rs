@@ -130,6 +130,9 @@ struct Options {
     /// How old the knowledge of other servers' commits may be, in milliseconds [default: 1000]
     #[arg(long, value_name = "MS", env = "TARN_CATALOG_STALENESS_MS")]
     catalog_staleness_ms: Option<u64>,
+    /// Whether many small files of a table become few large ones in the background [default: true]
+    #[arg(long, value_name = "BOOL", env = "TARN_COMPACTION")]
+    compaction: Option<bool>,
     /// Postgres sessions at once [default: 500]
     #[arg(long, value_name = "COUNT", env = "TARN_CONNECTIONS_MAX")]
     connections_max: Option<u64>,
@@ -203,6 +206,7 @@ impl Options {
             statement_bytes_max: self.statement_bytes_max.or(other.statement_bytes_max),
             message_bytes_max: self.message_bytes_max.or(other.message_bytes_max),
             catalog_staleness_ms: self.catalog_staleness_ms.or(other.catalog_staleness_ms),
+            compaction: self.compaction.or(other.compaction),
             connections_max: self.connections_max.or(other.connections_max),
             unauthenticated_connections_max: self
                 .unauthenticated_connections_max
@@ -270,6 +274,7 @@ impl Options {
             threads,
             statement_bytes_max: self.statement_bytes_max.unwrap_or(default.statement_bytes_max),
             catalog_staleness_ms: self.catalog_staleness_ms.unwrap_or(default.catalog_staleness_ms),
+            compaction: self.compaction.unwrap_or(default.compaction),
             ..default
         })
     }

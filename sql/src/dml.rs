@@ -233,6 +233,7 @@ impl AppendJob {
             adds: written.adds,
             removes: Vec::new(),
             loaded: Vec::new(),
+            definition: None,
         };
         crate::session::stage(&state, pinned.id, staged)?;
         Ok(written.rows)
@@ -396,6 +397,7 @@ async fn rewrite_once(
             adds,
             removes,
             loaded: Vec::new(),
+            definition: None,
         };
         session.stage(pinned.id, staged)?;
         return Ok(matched);

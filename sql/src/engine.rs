@@ -35,6 +35,7 @@ use crate::plan::{QueryPlanner, TypePlanner};
 use crate::semantics;
 use crate::session::{Session, SessionStart};
 use crate::statement::create_model::Models;
+use crate::upkeep;
 
 /// What the operator decides for the whole process.
 #[derive(Debug, Clone)]
@@ -65,6 +66,8 @@ pub struct EngineConfig {
     pub statement_bytes_max: usize,
     /// How old the server's knowledge of others' commits may be.
     pub catalog_staleness_ms: u64,
+    /// Whether small files are put together in the background.
+    pub compaction: bool,
 }
 
 impl Default for EngineConfig {
@@ -83,6 +86,7 @@ impl Default for EngineConfig {
             threads: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             statement_bytes_max: 16 << 20,
             catalog_staleness_ms: 1_000,
+            compaction: true,
         }
     }
 }
@@ -145,7 +149,8 @@ impl Engine {
             Error::new(crate::state::IO_ERROR, format!("could not start compute threads: {e}"))
         })?;
         let base = base_state(&config, &runtime, threads.compute());
-        Ok(Arc::new(Self {
+        let compacts = config.compaction;
+        let engine = Arc::new(Self {
             models: Models::default(),
             config,
             catalog,
@@ -157,7 +162,11 @@ impl Engine {
             _threads: threads,
             stopped: CancellationToken::new(),
             caught_up_at: AtomicI64::new(0),
-        }))
+        });
+        if compacts {
+            upkeep::start(&engine);
+        }
+        Ok(engine)
     }
 
     /// A new connection.
@@ -175,6 +184,11 @@ impl Engine {
     pub async fn shutdown(&self) {
         self.stopped.cancel();
         tokio::task::yield_now().await;
+    }
+
+    /// Cancelled when the engine shuts down.
+    pub(crate) fn stopped(&self) -> CancellationToken {
+        self.stopped.clone()
     }
 
     /// The microseconds now, by the engine's clock.

@@ -490,7 +490,7 @@ impl From<&catalog::Error> for Error {
             C::LocationRefused { .. } | C::LocationUndeclarable { .. } => {
                 state::INSUFFICIENT_PRIVILEGE
             }
-            C::SecretKey { .. } => state::OBJECT_NOT_IN_PREREQUISITE_STATE,
+            C::SecretKey { .. } | C::Blocked { .. } => state::OBJECT_NOT_IN_PREREQUISITE_STATE,
             C::LocationMalformed { .. } | C::StoreOption { .. } => state::INVALID_PARAMETER_VALUE,
             C::Cache { .. } => state::IO_ERROR,
             C::Unsupported { .. } => state::FEATURE_NOT_SUPPORTED,
@@ -508,8 +508,15 @@ impl From<&catalog::Error> for Error {
             C::Conflict { .. } | C::MetadataChanged { .. } => {
                 new.with_hint("Run the statement or the transaction again.")
             }
+            C::Blocked { version, .. } => new.with_hint(format!(
+                "Undo that change with the program that made it: the transaction goes on from the \
+                 rows and columns of version {version}.",
+            )),
             C::LocationRefused { .. } => {
-                new.with_hint("Start the server with --location URL to declare it.")
+                new.with_hint(
+                    "CREATE LOCATION declares it where the operator allows that, and tarn serve \
+                     --location URL in any case.",
+                )
             }
             C::LocationUndeclarable { .. } => new.with_hint(
                 "The operator allows it: tarn serve --location-root URL, a bucket or a folder above \

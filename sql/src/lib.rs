@@ -33,6 +33,7 @@ mod settings;
 mod statement;
 mod transaction;
 pub mod types;
+mod upkeep;
 
 pub use catalog::{CacheCounts, CacheOptions, Options, SecretKey};
 pub use commitment::Commitment;

@@ -17,7 +17,8 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Toke
 
 use crate::error::{Error, Result, state};
 use crate::statement::{
-    Kind, Statement, copy, create_location, create_model, create_secret, cursor, refresh,
+    Kind, Statement, copy, create_location, create_model, create_secret, cursor, optimize, refresh,
+    vacuum,
 };
 
 /// Expressions nested deeper than this are refused rather than risked.
@@ -93,6 +94,8 @@ fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Kind> {
         Parser::new(&DIALECT).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens);
     let kind = match lead.as_slice() {
         ["COPY", ..] => Kind::Copy(copy::parse(&mut parser)?),
+        ["OPTIMIZE", ..] => Kind::Optimize(optimize::parse(&mut parser)?),
+        ["VACUUM", ..] => Kind::Vacuum(vacuum::parse(&mut parser)?),
         ["REFRESH", ..] => Kind::Refresh(refresh::parse(&mut parser)?),
         ["DESCRIBE" | "DESC", "HISTORY", ..] => {
             Kind::DescribeHistory(describe_history(&mut parser)?)

@@ -478,7 +478,7 @@ impl Session {
             None => {
                 let staleness = self.engine.config.catalog_staleness_ms.saturating_mul(1_000);
                 let age = i64::try_from(staleness).unwrap_or(i64::MAX);
-                let snapshot = table.update_if_older(age).await?;
+                let (_, snapshot) = self.engine.catalog.pin(entry, age).await?;
                 self.with(|s| {
                     if let Some(open) = &mut s.transaction {
                         open.pin(entry.id, Arc::clone(&snapshot));

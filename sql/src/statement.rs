@@ -20,6 +20,7 @@ pub(crate) mod drop;
 pub(crate) mod explain;
 pub(crate) mod ingest;
 pub(crate) mod insert;
+pub(crate) mod optimize;
 pub(crate) mod prepared;
 pub(crate) mod refresh;
 pub(crate) mod select;
@@ -27,6 +28,7 @@ pub(crate) mod set;
 pub(crate) mod transaction;
 pub(crate) mod truncate;
 pub(crate) mod update;
+pub(crate) mod vacuum;
 
 use std::fmt;
 use std::sync::Arc;
@@ -82,6 +84,7 @@ pub(crate) enum Kind {
     Explain(Box<explain::Explain>),
     Fetch(cursor::Fetch),
     Insert(ast::Insert),
+    Optimize(optimize::Optimize),
     Prepare(Box<prepared::Prepare>),
     Query(Box<ast::Query>),
     Refresh(refresh::Refresh),
@@ -93,6 +96,7 @@ pub(crate) enum Kind {
     Show(String),
     Truncate(ast::Truncate),
     Update(ast::Update),
+    Vacuum(vacuum::Vacuum),
 }
 
 impl Kind {
@@ -184,6 +188,7 @@ impl Statement {
             Kind::Fetch(_) => format!("FETCH {rows}"),
             Kind::Show(_) => "SHOW".to_owned(),
             Kind::Explain(_) => "EXPLAIN".to_owned(),
+            Kind::Vacuum(_) => "VACUUM".to_owned(),
             // An EXECUTE is told by the query that it runs.
             _ => format!("SELECT {rows}"),
         }
@@ -208,7 +213,13 @@ impl Statement {
 
     /// Whether it is refused inside a transaction block.
     pub(crate) const fn stands_alone(&self) -> bool {
-        matches!(self.kind, Kind::Refresh(_) | Kind::Discard(ast::DiscardObject::ALL))
+        matches!(
+            self.kind,
+            Kind::Refresh(_)
+                | Kind::Discard(ast::DiscardObject::ALL)
+                | Kind::Optimize(_)
+                | Kind::Vacuum(_)
+        )
     }
 
     /// Whether it may run in a transaction that has failed.
@@ -233,6 +244,7 @@ pub(crate) async fn describe(
         Kind::Fetch(fetch) => Ok((Vec::new(), cursor::fetch_schema(session, fetch)?)),
         Kind::Execute(execute) => Ok((Vec::new(), prepared::execute_schema(session, execute)?)),
         Kind::DescribeHistory(_) => Ok((Vec::new(), Some(describe_history::schema()))),
+        Kind::Vacuum(vacuum) => Ok((Vec::new(), vacuum.dry_run.then(vacuum::schema))),
         _ => Ok((Vec::new(), None)),
     }
 }
@@ -266,6 +278,7 @@ pub(crate) async fn run(
         Kind::Explain(s) => explain::run(session, s, parameters).await,
         Kind::Fetch(s) => cursor::fetch(session, s).await,
         Kind::Insert(s) => insert::run(session, s, &statement.kept, parameters).await,
+        Kind::Optimize(s) => optimize::run(session, s).await,
         Kind::Prepare(s) => Box::pin(prepared::prepare(session, s)).await,
         Kind::Query(query) => select::run(session, query, &statement.kept, parameters).await,
         Kind::Refresh(s) => refresh::run(session, s).await,
@@ -279,5 +292,6 @@ pub(crate) async fn run(
         Kind::Show(name) => set::show(session, name),
         Kind::Truncate(s) => truncate::run(session, s).await,
         Kind::Update(s) => update::run(session, s, parameters).await,
+        Kind::Vacuum(s) => vacuum::run(session, s).await,
     }
 }

@@ -1,15 +1,18 @@
 //! What an open transaction holds: the catalog that it sees, the versions that it pinned, the
 //! files that it wrote and no version names yet.
 //!
-//! Definitions of several objects commit together, as one catalog commit. Rows commit together
-//! in one existing table. What would need two commits at once is refused when the statement
-//! comes, not at COMMIT.
+//! Definitions commit together, as one catalog commit; rows of one existing table as one commit of
+//! that table. Where there are several of these, the catalog's commit decides for all of them
+//! (`Catalog::commit_transaction`).
 //! Never: a half of it is visible to others.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use catalog::{Add, Change, Commit, CommitKind, LakeTable, LoadedFile, Snapshot, TableSnapshot};
+use catalog::{
+    Add, Change, Commit, CommitKind, LakeTable, LoadedFile, Snapshot, TableCommit, TableSnapshot,
+    TableSpec,
+};
 use uuid::Uuid;
 
 use crate::engine::Engine;
@@ -27,13 +30,18 @@ pub(crate) struct Staged {
     pub(crate) removes: Vec<String>,
     /// Files whose rows came.
     pub(crate) loaded: Vec<LoadedFile>,
+    /// The new columns and constraints, where they change.
+    pub(crate) definition: Option<TableSpec>,
 }
 
 impl Staged {
     /// The table as the transaction sees it.
     pub(crate) fn snapshot(&self) -> Arc<TableSnapshot> {
-        let staged = self.base.with_staged(&self.adds, &self.removes);
-        Arc::new(staged.with_loaded(&self.loaded))
+        let staged = self.base.with_staged(&self.adds, &self.removes).with_loaded(&self.loaded);
+        Arc::new(match &self.definition {
+            Some(definition) => staged.with_definition(definition),
+            None => staged,
+        })
     }
 }
 
@@ -112,7 +120,6 @@ impl Transaction {
 
     /// Adds changes of the catalog; the whole list must still make sense.
     pub(crate) fn change(&mut self, changes: Vec<Change>, created: Option<Uuid>) -> Result<()> {
-        self.refuse_two_commits(!self.staged.is_empty())?;
         let overlay = self.overlay.with_changes(&changes)?;
         self.overlay = Arc::new(overlay);
         self.changes.extend(changes);
@@ -122,8 +129,6 @@ impl Transaction {
 
     /// Adds files to and takes files from a table, to be committed at COMMIT.
     pub(crate) fn stage(&mut self, id: Uuid, staged: Staged) -> Result<()> {
-        let other = self.staged.keys().any(|known| *known != id);
-        self.refuse_two_commits(!self.changes.is_empty() || other)?;
         match self.staged.get_mut(&id) {
             Some(known) => {
                 // A file that came and goes again within the transaction was never there.
@@ -136,22 +141,13 @@ impl Transaction {
                 known.adds.extend(staged.adds);
                 known.removes.extend(gone);
                 known.loaded.extend(staged.loaded);
+                known.definition = staged.definition.or(known.definition.take());
             }
             None => {
                 self.staged.insert(id, staged);
             }
         }
         Ok(())
-    }
-
-    fn refuse_two_commits(&self, two: bool) -> Result<()> {
-        if !two {
-            return Ok(());
-        }
-        Err(Error::unsupported(
-            "one transaction cannot change rows of several existing tables, or rows and definitions",
-        )
-        .with_hint("COMMIT before the statement, or make the tables in the same transaction."))
     }
 
     pub(crate) fn savepoint(&mut self, name: &str) {
@@ -187,43 +183,52 @@ impl Transaction {
         })
     }
 
-    /// Makes everything visible to everyone, in one commit.
+    /// Makes everything visible to everyone at once.
     pub(crate) async fn commit(self, engine: &Engine) -> Result<()> {
-        if !self.changes.is_empty() {
-            engine.catalog.commit(&self.base, self.changes).await?;
-        }
-        for staged in self.staged.into_values() {
-            staged.commit().await?;
-        }
-        Ok(())
+        let Self { base, changes, overlay, staged, .. } = self;
+        let kept = staged.iter().filter(|(id, _)| overlay.entry_by_id(**id).is_some());
+        let commits = kept.map(|(id, staged)| staged.commit(*id)).collect();
+        engine.catalog.commit_transaction(&base, changes, commits).await.map_err(|failure| {
+            let name = failure.id.and_then(|id| staged.get(&id)).map(|staged| &*staged.name);
+            failed(failure.error, name)
+        })
     }
 }
 
 impl Staged {
-    async fn commit(self) -> Result<()> {
+    /// Its commit to the table with this id.
+    fn commit(&self, id: Uuid) -> TableCommit {
         let rewrite = !self.removes.is_empty();
-        let kind =
-            if rewrite { CommitKind::Rewrite { read_all: false } } else { CommitKind::Append };
+        let kind = match self.definition {
+            Some(_) => CommitKind::Metadata { read_all: rewrite },
+            None if rewrite => CommitKind::Rewrite { read_all: false },
+            None => CommitKind::Append,
+        };
         let commit = Commit {
-            adds: self.adds,
-            removes: self.removes,
-            loaded: self.loaded,
+            adds: self.adds.clone(),
+            removes: self.removes.clone(),
+            loaded: self.loaded.clone(),
+            metadata: self.definition.clone(),
             parameters: BTreeMap::from([("transaction".to_owned(), "true".to_owned())]),
             ..Commit::new("WRITE", kind)
         };
-        match self.table.commit(&self.base, commit).await {
-            Ok(_) => Ok(()),
-            Err(catalog::Error::MetadataChanged { .. }) => Err(Error::new(
-                state::SERIALIZATION_FAILURE,
-                format!("could not commit: table \"{}\" was altered meanwhile", self.name),
-            )
-            .with_hint("Run the transaction again.")),
-            Err(catalog::Error::AlreadyApplied { app_id, .. }) => Err(Error::new(
-                state::SERIALIZATION_FAILURE,
-                format!("could not commit: file \"{app_id}\" was loaded meanwhile"),
-            )
-            .with_hint("Run the transaction again.")),
-            Err(other) => Err(other.into()),
-        }
+        TableCommit { id, table: Arc::clone(&self.table), base: Arc::clone(&self.base), commit }
     }
+}
+
+/// Why a transaction did not commit, over the table of this name.
+fn failed(error: catalog::Error, name: Option<&str>) -> Error {
+    let Some(name) = name else { return error.into() };
+    let reason = match &error {
+        catalog::Error::MetadataChanged { .. } => format!("table \"{name}\" was altered meanwhile"),
+        catalog::Error::AlreadyApplied { app_id, .. } => {
+            format!("file \"{app_id}\" was loaded meanwhile")
+        }
+        catalog::Error::Conflict { .. } => {
+            format!("rows of table \"{name}\" were changed meanwhile")
+        }
+        _ => return error.into(),
+    };
+    Error::new(state::SERIALIZATION_FAILURE, format!("could not commit: {reason}"))
+        .with_hint("Run the transaction again.")
 }

@@ -9,6 +9,8 @@
 //!
 //! `TARN_TEST_KILLS` sets the number of kills, `TARN_TEST_SEED` repeats a run's random moments.
 
+mod commits;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
@@ -33,7 +35,10 @@ const COPY_ROWS: i64 = 50_000;
 const KILL_AFTER_MS: (u64, u64) = (20, 1_500);
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![Trial::ignorable_test("faults::kill_loses_and_doubles_nothing", kill_loop)]
+    vec![
+        Trial::ignorable_test("faults::kill_loses_and_doubles_nothing", kill_loop),
+        Trial::ignorable_test("faults::kill_in_commit_leaves_all_or_nothing", commits::kill_loop),
+    ]
 }
 
 /// What one client was promised. Keys are load numbers or ids.
@@ -72,7 +77,7 @@ async fn kill_times(kills: u64, seed: u64, python: &Path) {
     setup.client().batch_execute(tables).await.unwrap();
     drop(setup);
 
-    let mut moments = Moments(seed);
+    let mut moments = Moments { state: seed, between_ms: KILL_AFTER_MS };
     let mut loads = Promises::default();
     let mut singles = Promises::default();
     for round in 0..kills {
@@ -109,15 +114,18 @@ async fn kill_times(kills: u64, seed: u64, python: &Path) {
 }
 
 /// Moments of the kills: a small generator (splitmix64), so that a seed repeats a run.
-struct Moments(u64);
+struct Moments {
+    state: u64,
+    between_ms: (u64, u64),
+}
 
 impl Moments {
     fn next(&mut self) -> Duration {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let (least, most) = KILL_AFTER_MS;
+        let (least, most) = self.between_ms;
         Duration::from_millis(least + (mixed ^ (mixed >> 31)) % (most - least))
     }
 }

@@ -1,6 +1,6 @@
 """Counts what lies in the tables of the kill test, by reading Delta with the `deltalake` package.
 
-Prints JSON: `[{load: [rows, distinct ids]}, {id: rows}]`. Never asks the server.
+Prints JSON: `[{load: [rows, distinct ids]}, {id: rows in all other tables}]`. Never asks the server.
 """
 
 import json
@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 
 
 def main(schema_folder: Path) -> None:
-    """Finds the two tables by their columns: folders are named by table id."""
+    """Tells the tables apart by their columns: folders are named by table id."""
     copied: dict[int, list[int]] = {}
     single: dict[int, int] = {}
     for log in schema_folder.glob("*/_delta_log"):
@@ -25,7 +25,7 @@ def main(schema_folder: Path) -> None:
                 copied[row["load"]] = [row["id_count"], row["id_count_distinct"]]
         else:
             for row in pc.value_counts(rows["id"].combine_chunks()).to_pylist():
-                single[row["values"]] = row["counts"]
+                single[row["values"]] = single.get(row["values"], 0) + row["counts"]
     json.dump([copied, single], sys.stdout)
     sys.stdout.flush()
 

@@ -192,6 +192,13 @@ impl Line {
     }
 }
 
+impl Action {
+    /// The action that a line holds as JSON, if it is of a known kind.
+    pub(crate) fn from_json(line: Value) -> serde_json::Result<Option<Self>> {
+        serde_json::from_value::<Line>(line).map(Line::action)
+    }
+}
+
 /// One commit, as `DESCRIBE HISTORY` shows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CommitRecord {

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod transactions;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -56,7 +56,7 @@ proptest! {
             let Ok(next) = next else { continue };
             match change {
                 Change::Put(entry) => naive.insert(entry.id, entry.name),
-                Change::Drop(id) => naive.remove(&id),
+                other => naive.remove(&other.id()),
             };
             snapshot = next;
             let there: BTreeMap<Uuid, String> =

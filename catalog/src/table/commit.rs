@@ -146,16 +146,35 @@ impl LakeTable {
         uploads: &mut Uploads,
     ) -> Result<Arc<TableSnapshot>> {
         let _turn = self.turn.lock().await;
+        self.put_entry(commit.operation_id, uploads, None, |head| {
+            conflict::check(&self.object, base, head, commit)?;
+            self.actions(head, base.version, commit).map(Some)
+        })
+        .await
+    }
+
+    /// Puts what `actions_on` makes of the newest version right after it, once; nothing where it says
+    /// `None`. What waits for a decision there is settled first, unless it is what the entry settles.
+    /// The caller has the turn.
+    pub(super) async fn put_entry(
+        self: &Arc<Self>,
+        operation: Uuid,
+        uploads: &mut Uploads,
+        settles: Option<i64>,
+        mut actions_on: impl FnMut(&TableSnapshot) -> Result<Option<Vec<Action>>>,
+    ) -> Result<Arc<TableSnapshot>> {
         let mut head = self.current();
         let mut denied = 0;
         loop {
-            if self.version_of(commit.operation_id).is_some() {
+            if self.version_of(operation).is_some() {
                 return Ok(self.current());
             }
-            conflict::check(&self.object, base, &head, commit)?;
-            let actions = self.actions(&head, base.version, commit)?;
+            if head.prepared().is_some() && settles.is_none() {
+                head = Box::pin(self.settle(head)).await?;
+            }
+            let Some(actions) = actions_on(&head)? else { return Ok(head) };
             let version = head.version + 1;
-            let (entry, operation) = (encode(&actions)?, commit.operation_id);
+            let entry = encode(&actions)?;
             let put = |after| self.log.put(version, entry, operation, after);
             match uploads.beside(put).await? {
                 Put::Landed => {
@@ -166,7 +185,7 @@ impl LakeTable {
                     self.checkpoint_if_due(&next);
                     return Ok(next);
                 }
-                Put::Taken => match self.missed(&head, commit.operation_id).await? {
+                Put::Taken => match self.missed(&head, operation).await? {
                     Some(newest) => head = newest,
                     // Some stores call an entry taken that is still being put, perhaps by this very
                     // operation. Nothing else may be tried before that is settled.
@@ -174,7 +193,7 @@ impl LakeTable {
                         denied += 1;
                         tokio::time::sleep(DENIED_PAUSE * denied).await;
                     }
-                    None => return Err(self.outcome_unknown(commit.operation_id, version)),
+                    None => return Err(self.outcome_unknown(operation, version)),
                 },
             }
         }
@@ -213,7 +232,7 @@ impl LakeTable {
     }
 
     /// The actions of a commit on top of `head`.
-    fn actions(
+    pub(super) fn actions(
         &self,
         head: &TableSnapshot,
         read_version: i64,

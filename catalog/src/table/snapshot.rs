@@ -11,12 +11,13 @@ use uuid::Uuid;
 
 use super::LoadedFile;
 use super::data_file::DataFile;
+use super::prepared::{PREPARED, SETTLED};
 use crate::error::{Error, Result};
 use crate::log::{Action, Add, CommitInfo, LogEntry, Metadata, Protocol, Remove, Transaction};
 use crate::schema::{TableSpec, check_readable, from_delta, split_configuration};
 
 /// How long the log remembers a removed file, where the table does not say: a week.
-const TOMBSTONE_MICROS: i64 = 7 * 24 * 3600 * 1_000_000;
+pub(super) const TOMBSTONE_MICROS: i64 = 7 * 24 * 3600 * 1_000_000;
 /// Forgotten tombstones a commit, so that no commit pays for many.
 const FORGOTTEN_MAX: usize = 32;
 
@@ -42,6 +43,8 @@ pub struct TableSnapshot {
     tombstones: OrdMap<(i64, Arc<str>), Arc<Remove>>,
     /// Numbered producers and the ledger of loaded files, by application id.
     txns: OrdMap<String, Transaction>,
+    prepared: Option<i64>,
+    settled: Option<i64>,
     totals: Totals,
 }
 
@@ -81,6 +84,8 @@ impl TableSnapshot {
             files: OrdMap::new(),
             tombstones: OrdMap::new(),
             txns: OrdMap::new(),
+            prepared: None,
+            settled: None,
             totals: Totals::default(),
         };
         check_readable(object, &snapshot.protocol)?;
@@ -118,6 +123,12 @@ impl TableSnapshot {
                 self.protocol = Arc::new(protocol);
             }
             Action::Txn(txn) => {
+                let version = (txn.version >= 0).then_some(txn.version);
+                match txn.app_id.as_str() {
+                    PREPARED => self.prepared = version,
+                    SETTLED => self.settled = version,
+                    _ => {}
+                }
                 self.txns.insert(txn.app_id.clone(), txn);
             }
             Action::CommitInfo(_) => {}
@@ -205,6 +216,13 @@ impl TableSnapshot {
         self.files.get(path)
     }
 
+    /// Paths of files that were removed at or after a time, milliseconds since 1970 UTC, as far as that is
+    /// remembered: a week.
+    pub(super) fn removed_since(&self, millis: i64) -> impl Iterator<Item = &str> {
+        let from: (i64, Arc<str>) = (millis, Arc::from(""));
+        self.tombstones.range(from..).map(|(_, gone)| gone.path.as_str())
+    }
+
     /// How many data files there are.
     #[must_use]
     pub fn file_count(&self) -> usize {
@@ -257,6 +275,18 @@ impl TableSnapshot {
         &self.metadata.id
     }
 
+    /// The commit that stands in the log and waits for its decision, by the version of its mark.
+    #[must_use]
+    pub const fn prepared(&self) -> Option<i64> {
+        self.prepared
+    }
+
+    /// The newest prepared commit that is part of this version.
+    #[must_use]
+    pub const fn settled(&self) -> Option<i64> {
+        self.settled
+    }
+
     /// The definition, to be changed and committed again.
     #[must_use]
     pub fn spec(&self) -> TableSpec {
@@ -279,6 +309,17 @@ impl TableSnapshot {
         for add in adds {
             staged.add(add.clone());
         }
+        staged
+    }
+
+    /// As [`Self::with_staged`], for other columns and constraints.
+    #[must_use]
+    pub fn with_definition(&self, spec: &TableSpec) -> Self {
+        let mut staged = self.clone();
+        staged.schema = Arc::clone(&spec.schema);
+        staged.partition_columns = spec.partition_columns.clone().into();
+        staged.constraints = Arc::new(spec.constraints.clone());
+        staged.configuration = Arc::new(spec.configuration.clone());
         staged
     }
 

@@ -112,8 +112,10 @@ impl LakeTable {
         Some(snapshot)
     }
 
-    fn keep(&self, snapshot: &Arc<TableSnapshot>) {
+    /// Keeps an older version for who asks for it next.
+    pub(super) fn keep(&self, snapshot: &Arc<TableSnapshot>) {
         let mut travelled = self.travelled.lock();
+        travelled.retain(|kept| kept.version != snapshot.version);
         if travelled.len() == KEPT_VERSIONS {
             travelled.pop_front();
         }

@@ -33,6 +33,11 @@ impl Uploads {
         Self { store, puts, paths: Vec::new(), names_later }
     }
 
+    /// No files.
+    pub(super) fn none(table: &Location) -> Self {
+        Self::new(table, Vec::new())
+    }
+
     /// Puts the files, the first time, and an entry that gets its name after them.
     pub(super) async fn beside<F>(
         &mut self,

@@ -62,7 +62,7 @@ impl LakeTable {
     }
 
     /// Removes files that no version names and none will. Those that stay are swept later.
-    pub(crate) async fn delete_files(&self, files: &[Add]) {
+    pub async fn delete_files(&self, files: &[Add]) {
         for add in files {
             let path = self.location.path.clone().join(add.path.as_str());
             if let Err(error) = self.location.store.delete(&path).await {
@@ -96,6 +96,14 @@ impl LakeTable {
 pub struct HeldFiles {
     pub(super) adds: Vec<Add>,
     pub(super) puts: Vec<(Path, PutPayload)>,
+}
+
+impl TableSnapshot {
+    /// Where a data file ends and the next begins.
+    pub(super) fn target_file_bytes(&self) -> usize {
+        let said = self.configuration.get(FILE_BYTES_KEY);
+        said.and_then(|text| byte_count(text)).unwrap_or(FILE_BYTES)
+    }
 }
 
 /// A size as table properties have it: `134217728`, `128mb`.
@@ -169,11 +177,7 @@ impl<'a> Files<'a> {
                 .get("delta.dataSkippingNumIndexedCols")
                 .and_then(|text| text.parse::<i64>().ok())
                 .map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
-            file_bytes: snapshot
-                .configuration
-                .get(FILE_BYTES_KEY)
-                .and_then(|text| byte_count(text))
-                .unwrap_or(FILE_BYTES),
+            file_bytes: snapshot.target_file_bytes(),
             nan_columns: BTreeSet::new(),
             open: HashMap::new(),
             done: Vec::new(),

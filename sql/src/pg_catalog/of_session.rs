@@ -61,7 +61,7 @@ fn facts(session: &Session) -> SessionFacts {
 
 /// A temporary table as the catalog would keep it, if it did.
 fn temporary_entry(session: &Session, name: String, table: &TemporaryTable) -> Arc<Entry> {
-    let table_ref = TableRef { table_id: table.id, path: String::new() };
+    let table_ref = TableRef::new(table.id, String::new());
     Arc::new(Entry {
         id: table.id,
         oid: table.oid,

@@ -1,21 +1,29 @@
-//! `ALTER TABLE`: RENAME TO, RENAME of constraints not, ADD COLUMN, SET and DROP DEFAULT.
+//! `ALTER TABLE`: the name, the columns, their defaults, the constraints.
 //!
-//! A new name is a change of the catalog and moves no file; a new column is a change of the
-//! table's Delta metadata and writes no file: older files lack it, and it reads as NULL.
+//! A new name is a change of the catalog and moves no file. Everything else is one commit of the table,
+//! however many changes the statement makes; it writes files anew only where their rows change or the
+//! columns get other names or types (`evolution.rs`).
+//! Never: a definition that a row of the table contradicts.
 
-use std::collections::{BTreeMap, HashMap};
+mod evolution;
+
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
-use catalog::{Change, Commit, CommitKind, DEFAULT_KEY, Entry, Kind, TableSpec};
+use arrow::datatypes::SchemaRef;
+use catalog::{Change, Commit, CommitKind, Entry, Kind, TableSpec};
 use datafusion::sql::sqlparser::ast;
 
 use crate::dml;
 use crate::error::{Error, Result, state};
 use crate::output::{Notice, Output};
-use crate::resolve::{Pinned, QualifiedName, fold, split_name};
+use crate::resolve::{Pinned, QualifiedName, split_name};
 use crate::session::Session;
 use crate::statement::{create_table, drop};
+use crate::transaction::Staged;
+use evolution::Evolution;
+
+/// How often a change is made again when others have changed the table meanwhile.
+const ATTEMPTS_MAX: usize = 15;
 
 /// Carries the operations out, one after another.
 pub(crate) async fn run(session: &Session, alter: &ast::AlterTable) -> Result<Output> {
@@ -28,39 +36,47 @@ pub(crate) async fn run(session: &Session, alter: &ast::AlterTable) -> Result<Ou
         session.notice(Notice::note(format!("relation \"{name}\" does not exist, skipping")));
         return Ok(Output::done("ALTER TABLE"));
     }
-    let [operation] = alter.operations.as_slice() else {
-        return Err(Error::unsupported("ALTER TABLE takes one change at a time")
-            .with_hint("Write several ALTER TABLE statements."));
+    let renames = |operation: &ast::AlterTableOperation| {
+        matches!(operation, ast::AlterTableOperation::RenameTable { .. })
     };
-    match operation {
-        ast::AlterTableOperation::RenameTable { table_name } => {
+    match alter.operations.as_slice() {
+        [ast::AlterTableOperation::RenameTable { table_name }] => {
             let (ast::RenameTableNameKind::To(to) | ast::RenameTableNameKind::As(to)) = table_name;
             rename(session, schema.as_deref(), &name, to).await?;
         }
-        ast::AlterTableOperation::AddColumn {
-            if_not_exists,
-            column_def,
-            column_position: None,
-            ..
-        } => add_column(session, &alter.name, column_def, *if_not_exists).await?,
-        ast::AlterTableOperation::AlterColumn { column_name, op } => match op {
-            ast::AlterColumnOperation::SetDefault { value } => {
-                set_default(session, &alter.name, &fold(column_name), Some(value)).await?;
-            }
-            ast::AlterColumnOperation::DropDefault => {
-                set_default(session, &alter.name, &fold(column_name), None).await?;
-            }
-            other => {
-                return Err(Error::unsupported(format!(
-                    "ALTER COLUMN ... {other} is not supported"
-                )));
-            }
-        },
-        other => {
-            return Err(Error::unsupported(format!("ALTER TABLE ... {other} is not supported")));
+        several if several.iter().any(renames) => {
+            return Err(Error::syntax("syntax error: RENAME TO stands alone"));
         }
+        operations => evolve(session, &alter.name, operations).await?,
     }
     Ok(Output::done("ALTER TABLE"))
+}
+
+/// Makes all changes in one commit, over again while others are faster.
+async fn evolve(
+    session: &Session,
+    table: &ast::ObjectName,
+    operations: &[ast::AlterTableOperation],
+) -> Result<()> {
+    let mut attempt = 1;
+    loop {
+        let pinned = dml::target(session, table).await?;
+        let mut evolution = Evolution::new(session, &pinned);
+        for operation in operations {
+            evolution.apply(operation)?;
+        }
+        match evolution.commit().await {
+            Err(error)
+                if error.sqlstate() == state::SERIALIZATION_FAILURE
+                    && attempt < ATTEMPTS_MAX
+                    && !session.in_transaction() =>
+            {
+                attempt += 1;
+                pinned.table.update().await?;
+            }
+            done => return done,
+        }
+    }
 }
 
 fn missing(session: &Session, schema: Option<&str>, name: &str) -> bool {
@@ -109,114 +125,38 @@ fn refuse_readers(session: &Session, entry: &Entry) -> Result<()> {
     }
 }
 
-async fn add_column(
-    session: &Session,
-    table: &ast::ObjectName,
-    column: &ast::ColumnDef,
-    if_not_exists: bool,
-) -> Result<()> {
-    let pinned = dml::target(session, table).await?;
-    let mut constraints = BTreeMap::new();
-    let field = create_table::column_field(session, column, &pinned.name.name, &mut constraints)?;
-    let known = &pinned.snapshot.schema;
-    let taken = known.fields().iter().any(|f| f.name().eq_ignore_ascii_case(field.name()));
-    if taken {
-        if if_not_exists {
-            let note = format!("column \"{}\" already exists, skipping", field.name());
-            session.notice(Notice::note(note));
-            return Ok(());
-        }
-        return Err(Error::new(
-            state::DUPLICATE_COLUMN,
-            format!(
-                "column \"{}\" of relation \"{}\" already exists",
-                field.name(),
-                pinned.name.name
-            ),
-        ));
-    }
-    if !constraints.is_empty() {
-        return Err(Error::unsupported("ADD COLUMN ... CHECK is not supported"));
-    }
-    let has_rows = pinned.snapshot.file_count() > 0;
-    if field.metadata().contains_key(DEFAULT_KEY) && has_rows {
-        return Err(Error::unsupported(
-            "ADD COLUMN ... DEFAULT on a table with rows is not supported",
-        )
-        .with_hint("ADD COLUMN, UPDATE the rows, then ALTER COLUMN ... SET DEFAULT."));
-    }
-    if !field.is_nullable() && has_rows {
-        return Err(Error::new(
-            state::NOT_NULL_VIOLATION,
-            format!(
-                "column \"{}\" of relation \"{}\" contains null values",
-                field.name(),
-                pinned.name.name
-            ),
-        ));
-    }
-    let fields = known.fields().iter().map(|f| f.as_ref().clone()).chain([field]);
-    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    commit_schema(session, &pinned, schema, "ADD COLUMNS").await
-}
-
-async fn set_default(
-    session: &Session,
-    table: &ast::ObjectName,
-    column: &str,
-    value: Option<&ast::Expr>,
-) -> Result<()> {
-    let pinned = dml::target(session, table).await?;
-    let known = &pinned.snapshot.schema;
-    let Ok(field) = known.field_with_name(column) else {
-        return Err(Error::new(
-            state::UNDEFINED_COLUMN,
-            format!("column \"{column}\" of relation \"{}\" does not exist", pinned.name.name),
-        ));
-    };
-    if let Some(value) = value {
-        create_table::check_default(session, &value.to_string(), field)?;
-    }
-    let fields = known.fields().iter().map(|field| {
-        if field.name() != column {
-            return field.as_ref().clone();
-        }
-        let mut metadata: HashMap<String, String> = field.metadata().clone();
-        match value {
-            Some(value) => metadata.insert(DEFAULT_KEY.to_owned(), value.to_string()),
-            None => metadata.remove(DEFAULT_KEY),
-        };
-        Field::clone(field).with_metadata(metadata)
-    });
-    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    commit_schema(session, &pinned, schema, "CHANGE COLUMN").await
-}
-
-/// Gives the table new columns, in one commit of its own.
+/// Gives the table other columns of the same names and types, in one commit.
 pub(crate) async fn commit_schema(
     session: &Session,
     pinned: &Pinned,
     schema: SchemaRef,
     operation: &str,
 ) -> Result<()> {
-    if session.stages(pinned) {
-        return Err(Error::unsupported(
-            "changing the columns of an existing table cannot be part of a transaction",
-        )
-        .with_hint("COMMIT first."));
-    }
-    let snapshot = &pinned.snapshot;
-    let spec = TableSpec {
-        schema,
-        partition_columns: snapshot.partition_columns.to_vec(),
-        constraints: snapshot.constraints.as_ref().clone(),
-        configuration: snapshot.configuration.as_ref().clone(),
-    };
+    let spec = TableSpec { schema, ..pinned.snapshot.spec() };
     let commit = Commit {
         metadata: Some(spec),
-        user: Some(session.user().to_owned()),
         ..Commit::new(operation, CommitKind::Metadata { read_all: false })
     };
-    pinned.table.commit(snapshot, commit).await?;
+    commit_definition(session, pinned, commit).await
+}
+
+/// Commits a new definition: at once, or with the open transaction.
+async fn commit_definition(session: &Session, pinned: &Pinned, commit: Commit) -> Result<()> {
+    if session.stages(pinned) {
+        let staged = Staged {
+            table: Arc::clone(&pinned.table),
+            name: pinned.name.to_string(),
+            base: Arc::clone(&pinned.snapshot),
+            adds: commit.adds,
+            removes: commit.removes,
+            loaded: Vec::new(),
+            definition: commit.metadata,
+        };
+        return session.stage(pinned.id, staged);
+    }
+    let commit = Commit { user: Some(session.user().to_owned()), ..commit };
+    let commitment = session.commitment();
+    let _committing = commitment.make();
+    pinned.table.commit(&pinned.snapshot, commit).await?;
     Ok(())
 }

@@ -417,7 +417,7 @@ fn no_keys(clause: &str) -> Error {
     error
 }
 
-fn add_check(
+pub(crate) fn add_check(
     check: &ast::CheckConstraint,
     table: &str,
     column: &str,

@@ -85,7 +85,7 @@ fn relation(columns: Vec<Field>) -> Relation {
 }
 
 fn table_ref() -> TableRef {
-    TableRef { table_id: Uuid::from_u128(1), path: "x".to_owned() }
+    TableRef::new(Uuid::from_u128(1), "x".to_owned())
 }
 
 fn transactions() -> Relation {

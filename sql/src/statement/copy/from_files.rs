@@ -150,6 +150,7 @@ impl Load<'_> {
                 adds: written.adds,
                 removes: Vec::new(),
                 loaded,
+                definition: None,
             };
             session.stage(pinned.id, staged)?;
             return Ok(Some(done));
