@@ -282,7 +282,9 @@ fn base_state(config: &EngineConfig, runtime: &Arc<RuntimeEnv>, compute: Compute
     planners.insert(0, crate::pg_catalog::expr_planner());
     planners.insert(1, Arc::new(semantics::UnknownLiterals));
     let timezone = Arc::new(semantics::timezone_function());
-    builder.scalar_functions().get_or_insert_default().push(timezone);
+    let functions = builder.scalar_functions().get_or_insert_default();
+    functions.push(timezone);
+    functions.extend(semantics::time_functions().map(Arc::new));
     builder.relation_planners().get_or_insert_default().extend(relations);
     builder.build()
 }

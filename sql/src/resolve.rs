@@ -209,7 +209,7 @@ impl<'a> Resolver<'a> {
             Definition::View { sql, search_path, columns } => {
                 let plan = Box::pin(self.view(entry, sql, search_path)).await?;
                 let names: Vec<String> = columns.iter().map(|c| c.name.clone()).collect();
-                let plan = crate::statement::create_view::renamed(plan, &names)?;
+                let plan = crate::statement::create_view::as_created(plan, &names)?;
                 Ok(provider_as_source(Arc::new(ViewTable::new(plan, Some(sql.clone())))))
             }
             Definition::Schema { .. }
@@ -493,7 +493,12 @@ fn refuse_dropped_clauses(statement: &ast::Statement) -> Result<()> {
                 self.0 = Some(Error::unsupported(format!("{clause} is not supported in FROM")));
                 return ControlFlow::Break(());
             }
-            ControlFlow::Continue(())
+            match factor {
+                ast::TableFactor::NestedJoin { table_with_joins, .. } => {
+                    self.joins(std::slice::from_ref(table_with_joins))
+                }
+                _ => ControlFlow::Continue(()),
+            }
         }
         fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<()> {
             if !query.locks.is_empty() {
@@ -503,7 +508,30 @@ fn refuse_dropped_clauses(statement: &ast::Statement) -> Result<()> {
                 );
                 return ControlFlow::Break(());
             }
-            ControlFlow::Continue(())
+            match query.body.as_ref() {
+                ast::SetExpr::Select(select) => self.joins(&select.from),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    impl Refuse {
+        /// The planner gives a column of USING the value of the left side, which may be NULL here.
+        fn joins(&mut self, from: &[ast::TableWithJoins]) -> ControlFlow<()> {
+            use ast::{JoinConstraint as C, JoinOperator as J};
+            let merges = |join: &ast::Join| {
+                let (J::Right(on) | J::RightOuter(on) | J::FullOuter(on)) = &join.join_operator
+                else {
+                    return false;
+                };
+                matches!(on, C::Using(_) | C::Natural)
+            };
+            if !from.iter().flat_map(|from| &from.joins).any(merges) {
+                return ControlFlow::Continue(());
+            }
+            let what = "USING and NATURAL are not supported with RIGHT and FULL JOIN";
+            let hint = "Use ON, and COALESCE(left.column, right.column) for the joined column.";
+            self.0 = Some(Error::unsupported(what).with_hint(hint));
+            ControlFlow::Break(())
         }
     }
     let mut refuse = Refuse(None);

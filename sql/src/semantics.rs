@@ -11,7 +11,9 @@
 mod aggregate;
 mod arithmetic;
 mod cast;
+mod interval;
 mod literal;
+mod now;
 mod rule;
 mod timezone;
 mod unknown;
@@ -20,8 +22,9 @@ mod zoned;
 use datafusion::optimizer::Analyzer;
 use ingest::text::Zone;
 
-pub(crate) use cast::assign;
+pub(crate) use cast::{assign, assignable, refuse_other_kind};
 pub(crate) use literal::{fold, folded, rewrite, rewrite_statement};
+pub(crate) use now::functions as time_functions;
 pub(crate) use rule::{convert, read_literals};
 pub(crate) use timezone::function as timezone_function;
 pub(crate) use unknown::UnknownLiterals;

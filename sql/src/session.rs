@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arrow::datatypes::{Field, FieldRef, SchemaRef};
 use catalog::{Entry, LakeTable, Snapshot};
@@ -459,7 +459,20 @@ impl Session {
         let mut state = self.engine.base_state().clone();
         self.with(|s| planning_settings(&s.settings)).set(&mut state);
         state.mark_start_execution();
+        if let Some(began) = self.with(|s| s.transaction.as_ref().map(|open| open.started_at)) {
+            state.execution_props_mut().query_execution_start_time = Some(began.into());
+        }
         state
+    }
+
+    /// What `now()` is, in nanoseconds since 1970 UTC.
+    pub(crate) fn now_nanos(&self) -> i64 {
+        let began = self.with(|s| s.transaction.as_ref().map(|open| open.started_at));
+        let since = began.and_then(|began| began.duration_since(SystemTime::UNIX_EPOCH).ok());
+        match since {
+            Some(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
+            None => self.engine.now_micros().saturating_mul(1_000),
+        }
     }
 
     /// The same for statements that do not ask for the time: shared by all sessions with these

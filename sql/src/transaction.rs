@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use catalog::{
     Add, Change, Commit, CommitKind, LakeTable, LoadedFile, Snapshot, TableCommit, TableSnapshot,
@@ -67,6 +68,8 @@ pub(crate) struct Transaction {
     /// Tables made in this transaction: nobody else can see them, so rows go straight in.
     created: HashSet<Uuid>,
     savepoints: Vec<Savepoint>,
+    /// What `now()` is in it.
+    pub(crate) started_at: SystemTime,
     /// Settings to go back to on ROLLBACK.
     pub(crate) settings: Settings,
     pub(crate) read_only: bool,
@@ -86,6 +89,7 @@ impl Transaction {
             staged: HashMap::new(),
             created: HashSet::new(),
             savepoints: Vec::new(),
+            started_at: SystemTime::now(),
             settings,
             read_only,
             failed: false,

@@ -19,7 +19,7 @@ use datafusion::logical_expr::{
 use ingest::text::{Formatter, Parser, ValueError, Zone};
 
 use super::arithmetic::out_of_range;
-use crate::error::Error;
+use crate::error::{Error, state};
 use crate::types;
 
 /// How values get from one type to another.
@@ -73,6 +73,7 @@ pub(super) fn target_of(field: &Field) -> FieldRef {
 
 /// A value as a column of a table takes it: as a cast, but a text too long for it is refused.
 pub(crate) fn assign(expr: Expr, source: &Field, column: &Field) -> Result<Expr> {
+    refuse_other_kind(source, column)?;
     let target = target_of(column);
     if types::pg_type_of(source) == types::pg_type_of(column) {
         return Ok(Expr::Cast(Cast::new(Box::new(expr), target.data_type().clone())));
@@ -92,6 +93,38 @@ pub(crate) fn assign(expr: Expr, source: &Field, column: &Field) -> Result<Expr>
         _ => expr,
     };
     Conversion { way, target, zone: Zone::UTC, null_on_error: false, signature: one() }.of(expr)
+}
+
+/// An error for a value of another kind than the column's.
+pub(crate) fn refuse_other_kind(source: &Field, column: &Field) -> Result<(), Error> {
+    if assignable(source, column, true) {
+        return Ok(());
+    }
+    Err(Error::new(
+        state::DATATYPE_MISMATCH,
+        format!(
+            "column \"{}\" is of type {} but expression is of type {}",
+            column.name(),
+            types::type_name(column),
+            types::type_name(source)
+        ),
+    )
+    .with_hint("You will need to rewrite or cast the expression."))
+}
+
+/// Whether a value becomes one of the column without a cast that says so. A text that may be a literal is
+/// of no type yet.
+pub(crate) fn assignable(source: &Field, column: &Field, may_be_literal: bool) -> bool {
+    let (from, to) = (types::pg_type_of(source), types::pg_type_of(column));
+    match (from.category, to.category) {
+        _ if *source.data_type() == DataType::Null => true,
+        (_, 'S') | ('X', _) => true,
+        ('S', _) if may_be_literal => true,
+        ('U', 'U') => {
+            from.name == to.name || (from.name.starts_with("json") && to.name.starts_with("json"))
+        }
+        (from, to) => from == to,
+    }
 }
 
 fn one() -> Signature {

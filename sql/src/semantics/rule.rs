@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, TryCast};
 use datafusion::optimizer::AnalyzerRule;
 use ingest::text::Zone;
 
-use super::{arithmetic, cast, unknown, zoned};
+use super::{arithmetic, cast, interval, unknown, zoned};
 
 /// Text literals in `IN` and `BETWEEN` are read as what they are compared with.
 #[derive(Debug)]
@@ -41,9 +41,10 @@ impl AnalyzerRule for Conversions {
 
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
         let zone = super::zone(config.execution.time_zone.as_deref());
-        each_expression(plan, |expr, schema| {
+        let converted = each_expression(plan, |expr, schema| {
             expr.transform_up(|expr| converted(expr, schema, zone))
-        })
+        })?;
+        Ok(converted.transform_up_with_subqueries(interval::sorted)?.data)
     }
 }
 
@@ -103,9 +104,12 @@ fn converted(expr: Expr, schema: &DFSchema, zone: Zone) -> Result<Transformed<Ex
                 let arguments = vec![*binary.left, *binary.right];
                 Ok(Transformed::yes(Arc::new(function).call(arguments)))
             }
-            None => Ok(Transformed::no(Expr::BinaryExpr(binary))),
+            None => Ok(Transformed::yes(interval::compared(Expr::BinaryExpr(binary), schema)?)),
         },
         Expr::ScalarFunction(call) => zoned::in_zone(call, schema, zone),
+        expr @ (Expr::Between(_) | Expr::InList(_) | Expr::AggregateFunction(_)) => {
+            Ok(Transformed::yes(interval::compared(expr, schema)?))
+        }
         other => Ok(Transformed::no(other)),
     }
 }

@@ -206,6 +206,29 @@ pub(crate) fn renamed(plan: LogicalPlan, names: &[String]) -> Result<LogicalPlan
     Ok(LogicalPlanBuilder::from(plan).project(expressions)?.build()?)
 }
 
+/// The columns that a view had when it was made. A `*` in its query may give more by now.
+pub(crate) fn as_created(plan: LogicalPlan, names: &[String]) -> Result<LogicalPlan> {
+    let columns = plan.schema().columns();
+    if columns.len() <= names.len() {
+        return renamed(plan, names);
+    }
+    let expressions = names.iter().map(|name| {
+        let mut named = columns.iter().filter(|column| column.name == *name);
+        match (named.next(), named.next()) {
+            (Some(column), None) => Ok(Expr::Column(column.clone()).alias(name)),
+            _ => Err(Error::new(
+                state::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!(
+                    "the view's query gives other columns than column \"{name}\" of its making"
+                ),
+            )
+            .with_hint("Drop the view and create it again.")),
+        }
+    });
+    let expressions = expressions.collect::<Result<Vec<Expr>>>()?;
+    Ok(LogicalPlanBuilder::from(plan).project(expressions)?.build()?)
+}
+
 fn with_names(schema: &SchemaRef, names: &[String]) -> Result<SchemaRef> {
     refuse_too_many(names, schema.fields().len())?;
     let fields = schema.fields().iter().enumerate().map(|(at, field)| {

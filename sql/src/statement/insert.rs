@@ -8,11 +8,11 @@ mod constant_rows;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, FieldRef, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use catalog::TableSnapshot;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast;
 use ingest::Validation;
@@ -22,10 +22,10 @@ use crate::dml::{self, InsertTarget, TARGET};
 use crate::error::{Error, Result, state};
 use crate::kept::{Circumstances, Kept, Plan};
 use crate::output::Output;
-use crate::plan;
 use crate::resolve::{Pinned, Resolver, fold};
 use crate::session::Session;
 use crate::statement::select;
+use crate::{plan, semantics};
 
 /// The parameters of an INSERT.
 pub(crate) async fn describe(
@@ -94,7 +94,7 @@ async fn add(
     plan: &InsertPlan,
     parameters: &[ScalarValue],
 ) -> Result<Output> {
-    let now_nanos = session.engine().now_micros().saturating_mul(1_000);
+    let now_nanos = session.now_nanos();
     let rows = plan.rows.evaluate(parameters, now_nanos)?;
     let added =
         dml::append_batch(session, pinned, Arc::clone(&plan.validation), rows, "insert").await?;
@@ -154,18 +154,72 @@ async fn plan_rows(
     insert.source = Some(source.0);
     insert.table = ast::TableObject::TableName(quoted(TARGET));
     insert.table_alias = None;
+    refuse_other_constants(&insert, &schema)?;
     let statement = ast::Statement::Insert(insert);
     let mut names = Resolver::new(session, state).resolve(&statement).await?;
     let target = InsertTarget::new(state, &pinned.snapshot.schema)?;
     names.tables.insert(TARGET.into(), provider_as_source(Arc::new(target)));
     match plan::statement(state, &names, statement, given) {
-        Ok(LogicalPlan::Dml(dml)) => dml::project_to(Arc::unwrap_or_clone(dml.input), &schema),
+        Ok(LogicalPlan::Dml(dml)) => {
+            refuse_other_kinds(&dml.input, &schema)?;
+            dml::project_to(Arc::unwrap_or_clone(dml.input), &schema)
+        }
         Ok(_) => Err(Error::internal("an INSERT has no rows")),
         Err(error) if error.message().contains("Column count doesn't match") => {
             Err(Error::syntax("INSERT has not as many expressions as target columns"))
         }
         Err(error) => Err(error),
     }
+}
+
+/// DataFusion's planner casts what a query gives to the columns, whatever they are: what it cast is looked
+/// at again.
+fn refuse_other_kinds(plan: &LogicalPlan, schema: &SchemaRef) -> Result<()> {
+    let LogicalPlan::Projection(projection) = plan else { return Ok(()) };
+    if matches!(&*projection.input, LogicalPlan::Values(_)) {
+        return Ok(());
+    }
+    for (value, to) in projection.expr.iter().zip(projection.schema.fields()) {
+        let mut value = value;
+        while let Expr::Alias(alias) = value {
+            value = &alias.expr;
+        }
+        if let (Expr::Cast(cast), Ok(column)) = (value, schema.field_with_name(to.name()))
+            && matches!(*cast.expr, Expr::Column(_))
+        {
+            let (_, source) = cast.expr.to_field(projection.input.schema())?;
+            semantics::refuse_other_kind(&source, column)?;
+        }
+    }
+    Ok(())
+}
+
+/// The same for the constants of VALUES, which the planner casts one by one.
+fn refuse_other_constants(insert: &ast::Insert, schema: &SchemaRef) -> Result<()> {
+    let Some(ast::SetExpr::Values(values)) = insert.source.as_deref().map(|q| q.body.as_ref())
+    else {
+        return Ok(());
+    };
+    for row in &values.rows {
+        for (value, name) in row.content.iter().zip(&insert.columns) {
+            let kind = match value {
+                ast::Expr::Value(value) => match &value.value {
+                    ast::Value::Boolean(_) => DataType::Boolean,
+                    ast::Value::Number(digits, _) if digits.contains(['.', 'e', 'E']) => {
+                        DataType::Decimal128(38, 10)
+                    }
+                    ast::Value::Number(..) => DataType::Int32,
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            let column = column_name(name)?;
+            if let Ok(column) = schema.field_with_name(&column) {
+                semantics::refuse_other_kind(&Field::new("", kind, false), column)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn column_name(name: &ast::ObjectName) -> Result<String> {

@@ -65,7 +65,7 @@ pub(crate) async fn run(session: &Session, refresh: &Refresh) -> Result<Output> 
     let planned = plan::statement(&state, &names, statement, &[])?;
     let fields = pinned.snapshot.schema.fields().iter();
     let columns: Vec<String> = fields.map(|f| f.name().clone()).collect();
-    let planned = create_view::renamed(planned, &columns)?;
+    let planned = create_view::as_created(planned, &columns)?;
     let planned = dml::project_to(planned, &pinned.snapshot.schema)?;
     fill(session, &state, &pinned, planned).await?;
     if !populated {

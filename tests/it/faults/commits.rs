@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use libtest_mimic::{Completion, Failed};
 use tests::{PgDatabase, SqlError, TestServer, components, repository};

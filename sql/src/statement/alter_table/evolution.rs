@@ -22,7 +22,7 @@ use crate::output::Notice;
 use crate::resolve::{Pinned, Resolver, fold};
 use crate::session::Session;
 use crate::statement::{create_table, drop, select};
-use crate::{parser, plan, types};
+use crate::{parser, plan, semantics, types};
 
 /// A definition on its way to another.
 pub(super) struct Evolution<'a> {
@@ -209,14 +209,19 @@ impl<'a> Evolution<'a> {
                 if let Some(default) = changed.metadata().get(DEFAULT_KEY) {
                     create_table::check_default(self.session, default, &changed)?;
                 }
+                if using.is_none() && !semantics::assignable(&field, &changed, false) {
+                    return Err(Error::new(
+                        state::DATATYPE_MISMATCH,
+                        format!(
+                            "column \"{name}\" cannot be cast automatically to type {data_type}"
+                        ),
+                    )
+                    .with_hint(format!(
+                        "You might need to specify \"USING {name}::{data_type}\"."
+                    )));
+                }
                 let column = &mut self.columns[at];
-                column.value = using.clone().unwrap_or_else(|| ast::Expr::Cast {
-                    kind: ast::CastKind::Cast,
-                    expr: Box::new(column.value.clone()),
-                    data_type: data_type.clone(),
-                    array: false,
-                    format: None,
-                });
+                column.value = using.clone().unwrap_or_else(|| column.value.clone());
                 column.field = changed;
                 self.rewrites = true;
             }
