@@ -50,7 +50,7 @@ pub(crate) async fn target(session: &Session, name: &ast::ObjectName) -> Result<
     if schema.as_deref().is_none_or(|s| s == "pg_temp")
         && let Some(temporary) = session.temporary_table(&table)
     {
-        let snapshot = temporary.table.current();
+        let snapshot = session.temporary_snapshot(&temporary);
         let name = QualifiedName { schema: "pg_temp".to_owned(), name: table };
         return Ok(Pinned {
             id: temporary.id,

@@ -113,6 +113,21 @@ pub(crate) fn constant(state: &SessionState, text: &str) -> Result<ScalarValue> 
     }
 }
 
+/// A constant as a parameter of this type takes it: by the rules of an assignment.
+pub(crate) fn constant_of(state: &SessionState, text: &str, field: &Field) -> Result<ScalarValue> {
+    let none = DFSchema::empty();
+    let planned = semantics::read_literals(expression(state, text, &none)?, &none)?;
+    let (_, source) = ExprSchemable::to_field(&planned, &none)?;
+    let assigned = semantics::assign(planned, &source, field)?;
+    match simplify(state, assigned, &none)? {
+        Expr::Literal(value, _) => Ok(value),
+        other => Err(Error::new(
+            state::INVALID_PARAMETER_VALUE,
+            format!("\"{other}\" is not a constant"),
+        )),
+    }
+}
+
 /// Coerces and folds an expression.
 pub(crate) fn simplify(state: &SessionState, expr: Expr, schema: &DFSchema) -> Result<Expr> {
     use datafusion::logical_expr::simplify::SimplifyContext;

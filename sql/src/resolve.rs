@@ -165,7 +165,7 @@ impl<'a> Resolver<'a> {
         if schema.is_none_or(|s| s == "pg_temp")
             && let Some(table) = self.session.temporary_table(name)
         {
-            let snapshot = table.table.current();
+            let snapshot = self.session.temporary_snapshot(&table);
             return Ok(provider_as_source(table.table.scan(snapshot)));
         }
         let entry = self.find(schema, name).await?;

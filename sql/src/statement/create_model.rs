@@ -129,6 +129,16 @@ pub(crate) async fn run(session: &Session, create: &CreateModel) -> Result<Outpu
             format!("{} \"{name}\" already exists", existing.kind()),
         ));
     }
+    if session.engine().base_state().scalar_functions().contains_key(&name.name)
+        || session.engine().base_state().aggregate_functions().contains_key(&name.name)
+        || session.engine().base_state().window_functions().contains_key(&name.name)
+    {
+        return Err(Error::new(
+            "42723",
+            format!("function \"{}\" already exists", name.name),
+        )
+        .with_hint("Give the model a name that no built-in function has."));
+    }
     let inputs = fields(&create.inputs)?;
     let outputs = fields(&create.outputs)?;
     let engine = session.engine();
@@ -249,8 +259,8 @@ impl Models {
                 format!("model \"{}\" has no version {default_version}", entry.qualified_name()),
             )
         })?;
-        // Two models may share a file but not a signature.
-        let key = format!("{}:{}:{}", entry.id, version.number, version.digest);
+        // Two models may share a file but not a signature; nor need a model and what it replaced.
+        let key = format!("{}:{}:{inputs:?}:{outputs:?}", entry.id, version.digest);
         let known = self.0.lock().get(&key).map(Arc::clone);
         let model = match known {
             Some(model) => model,

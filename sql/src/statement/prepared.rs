@@ -35,6 +35,11 @@ impl Prepare {
         };
         let text = statement.to_string();
         let kind = Kind::from_ast(*statement, false)?;
+        if !matches!(kind, Kind::Query(_) | Kind::Insert(_) | Kind::Update(_) | Kind::Delete(_)) {
+            let word = text.split_whitespace().next().unwrap_or_default();
+            return Err(Error::syntax(format!("syntax error at or near \"{word}\""))
+                .with_hint("PREPARE takes SELECT, INSERT, UPDATE, DELETE or VALUES."));
+        }
         Ok(Self { name: fold(&name), data_types, statement: Statement::new(&text, kind) })
     }
 }
@@ -100,8 +105,7 @@ pub(crate) async fn execute(session: &Session, execute: &Execute) -> Result<Outp
         )));
     }
     let values = execute.values.iter().zip(fields).map(|(value, field)| {
-        let constant = plan::constant(&state, &value.to_string())?;
-        Ok(constant.cast_to(field.data_type())?)
+        plan::constant_of(&state, &value.to_string(), field)
     });
     session.run(&prepared, values.collect::<Result<Vec<_>>>()?).await
 }
