@@ -165,7 +165,7 @@ impl State {
         if name.eq_ignore_ascii_case("transaction_read_only") {
             return Ok(if self.read_only() { "on" } else { "off" }.to_owned());
         }
-        self.settings.get(name)
+        self.settings.shown(name)
     }
 
     pub(crate) fn has_no_temporary_table(&self) -> bool {
@@ -389,7 +389,7 @@ impl Session {
 
     /// The value of a setting in force.
     pub fn setting(&self, name: &str) -> Option<String> {
-        self.state.lock().shown(name).ok()
+        self.state.lock().settings.get(name).ok()
     }
 
     /// What is to be told to the client beside the result; told once.

@@ -23,7 +23,7 @@ use crate::output::{Notice, Output};
 use crate::parser::{expect_word, expected, parse_word, parse_words, syntax_error};
 use crate::resolve::split_name;
 use crate::session::Session;
-use crate::statement::create_table;
+use crate::statement::{copy, create_table};
 use crate::statement::drop::Drop;
 use crate::types;
 
@@ -197,6 +197,7 @@ fn fields(columns: &[ast::ColumnDef]) -> Result<Vec<FieldRef>> {
 
 async fn read(session: &Session, location: &str, limits: &Limits) -> Result<bytes::Bytes> {
     let place = session.engine().catalog.resolve(&session.snapshot(), location)?;
+    copy::from_files::refuse_own(session, &place, location)?;
     let size = place.store.head(&place.path).await?.size;
     if size > u64::try_from(limits.model_bytes_max).unwrap_or(u64::MAX) {
         return Err(Error::new(

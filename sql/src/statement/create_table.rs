@@ -26,6 +26,8 @@ use crate::types;
 #[derive(Debug, Clone)]
 pub(crate) struct CreateTable {
     pub(crate) ast: ast::CreateTable,
+    /// What `AS query` calls its columns.
+    pub(crate) names: Vec<ast::Ident>,
     pub(crate) with_no_data: bool,
 }
 
@@ -51,7 +53,7 @@ pub(crate) async fn run(session: &Session, create: &CreateTable) -> Result<Outpu
         None => None,
     };
     let mut spec = match &query {
-        Some(planned) => query_spec(ast, planned)?,
+        Some(planned) => query_spec(create, planned)?,
         None => column_spec(session, ast)?,
     };
     spec.partition_columns = partition_columns(ast.partition_by.as_deref(), &spec.schema)?;
@@ -258,21 +260,24 @@ pub(crate) fn unknown_option(name: &str, known: &[&str]) -> Error {
     }
 }
 
-fn query_spec(create: &ast::CreateTable, planned: &select::Planned) -> Result<TableSpec> {
-    if !create.constraints.is_empty() {
+fn query_spec(create: &CreateTable, planned: &select::Planned) -> Result<TableSpec> {
+    if !create.ast.columns.is_empty() {
+        return Err(Error::syntax("syntax error: CREATE TABLE ... AS takes names, not types")
+            .with_hint("Cast in the query: SELECT ...::type."));
+    }
+    if !create.ast.constraints.is_empty() {
         return Err(Error::unsupported("CREATE TABLE ... AS takes no constraints"));
     }
     let schema = planned.plan.schema();
-    let names: Vec<String> = if create.columns.is_empty() {
-        match &planned.names {
-            Some(names) => names.clone(),
-            None => schema.fields().iter().map(|f| f.name().clone()).collect(),
-        }
-    } else {
-        create.columns.iter().map(|column| fold(&column.name)).collect()
+    let mut names: Vec<String> = match &planned.names {
+        Some(names) => names.clone(),
+        None => schema.fields().iter().map(|f| f.name().clone()).collect(),
     };
-    if names.len() > schema.fields().len() {
+    if create.names.len() > names.len() {
         return Err(Error::syntax("too many column names were specified"));
+    }
+    for (name, given) in names.iter_mut().zip(&create.names) {
+        *name = fold(given);
     }
     let fields: Vec<Field> = schema
         .fields()
