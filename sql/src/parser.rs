@@ -91,7 +91,8 @@ fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Kind> {
     let names = spellings::rewrite(&mut tokens)?;
     let lead = leading_words(&tokens);
     let lead: Vec<&str> = lead.iter().map(String::as_str).collect();
-    let with_data = if matches!(lead.as_slice(), ["CREATE", ..]) { take_data(&mut tokens) } else { None };
+    let with_data =
+        if matches!(lead.as_slice(), ["CREATE", ..]) { take_data(&mut tokens) } else { None };
     let with_no_data = with_data == Some(false);
     let mut parser =
         Parser::new(&DIALECT).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens);
@@ -133,8 +134,10 @@ fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Kind> {
         Kind::CreateTable(create) if create.ast.query.is_some() => create.names = names,
         Kind::CreateView(create) if create.ast.materialized => {}
         _ if with_data.is_some() => {
-            return Err(Error::syntax("syntax error: WITH [NO] DATA is only for queries that are kept")
-                .with_hint("Use it after CREATE TABLE ... AS or CREATE MATERIALIZED VIEW."));
+            return Err(Error::syntax(
+                "syntax error: WITH [NO] DATA is only for queries that are kept",
+            )
+            .with_hint("Use it after CREATE TABLE ... AS or CREATE MATERIALIZED VIEW."));
         }
         _ => {}
     }

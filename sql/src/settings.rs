@@ -375,7 +375,9 @@ fn check(setting: &Setting, value: &str) -> Result<String> {
             }),
         Kind::Duration => parse_duration_ms(value).map(|ms| ms.to_string()).ok_or_else(refused),
         Kind::Memory => parse_memory_kb(value).map(shown_memory).ok_or_else(|| {
-            refused().with_hint("Valid units for this parameter are \"B\", \"kB\", \"MB\", \"GB\", and \"TB\".")
+            refused().with_hint(
+                "Valid units for this parameter are \"B\", \"kB\", \"MB\", \"GB\", and \"TB\".",
+            )
         }),
         Kind::OneOf(words) => one_of(setting, words, value).ok_or_else(|| {
             Error::unsupported(format!(

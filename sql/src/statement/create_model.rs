@@ -23,8 +23,8 @@ use crate::output::{Notice, Output};
 use crate::parser::{expect_word, expected, parse_word, parse_words, syntax_error};
 use crate::resolve::split_name;
 use crate::session::Session;
-use crate::statement::{copy, create_table};
 use crate::statement::drop::Drop;
+use crate::statement::{copy, create_table};
 use crate::types;
 
 /// A model to be made.
@@ -133,11 +133,8 @@ pub(crate) async fn run(session: &Session, create: &CreateModel) -> Result<Outpu
         || session.engine().base_state().aggregate_functions().contains_key(&name.name)
         || session.engine().base_state().window_functions().contains_key(&name.name)
     {
-        return Err(Error::new(
-            "42723",
-            format!("function \"{}\" already exists", name.name),
-        )
-        .with_hint("Give the model a name that no built-in function has."));
+        return Err(Error::new("42723", format!("function \"{}\" already exists", name.name))
+            .with_hint("Give the model a name that no built-in function has."));
     }
     let inputs = fields(&create.inputs)?;
     let outputs = fields(&create.outputs)?;

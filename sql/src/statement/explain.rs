@@ -47,7 +47,8 @@ impl Explain {
         }
         for option in options.into_iter().flatten() {
             let name = option.name.value.to_ascii_lowercase();
-            let given = option.arg.as_ref().map(|arg| arg.to_string().trim_matches('\'').to_owned());
+            let given =
+                option.arg.as_ref().map(|arg| arg.to_string().trim_matches('\'').to_owned());
             match name.as_str() {
                 "analyze" => analyze = switch(&name, given.as_deref())?,
                 "verbose" => verbose = switch(&name, given.as_deref())?,
@@ -79,7 +80,7 @@ impl Explain {
 fn switch(name: &str, given: Option<&str>) -> Result<bool> {
     let Some(given) = given else { return Ok(true) };
     crate::settings::parse_bool(given).ok_or_else(|| {
-        Error::new(state::INVALID_PARAMETER_VALUE, format!("{name} requires a Boolean value"))
+        Error::new(state::SYNTAX_ERROR, format!("{name} requires a Boolean value"))
     })
 }
 

@@ -104,9 +104,11 @@ pub(crate) async fn execute(session: &Session, execute: &Execute) -> Result<Outp
             execute.values.len()
         )));
     }
-    let values = execute.values.iter().zip(fields).map(|(value, field)| {
-        plan::constant_of(&state, &value.to_string(), field)
-    });
+    let values = execute
+        .values
+        .iter()
+        .zip(fields)
+        .map(|(value, field)| plan::constant_of(&state, &value.to_string(), field));
     session.run(&prepared, values.collect::<Result<Vec<_>>>()?).await
 }
 
