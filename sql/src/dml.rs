@@ -52,13 +52,7 @@ pub(crate) async fn target(session: &Session, name: &ast::ObjectName) -> Result<
     {
         let snapshot = session.temporary_snapshot(&temporary);
         let name = QualifiedName { schema: "pg_temp".to_owned(), name: table };
-        return Ok(Pinned {
-            id: temporary.id,
-            name,
-            table: temporary.table,
-            snapshot,
-            temporary: true,
-        });
+        return Ok(Pinned { id: temporary.id, name, table: temporary.table, snapshot });
     }
     session.refuse_read_only()?;
     let entry = existing(session, schema.as_deref(), &table)?;

@@ -576,7 +576,11 @@ impl From<&udfs::Error> for Error {
             U::ArgumentCount { .. } | U::ArgumentType { .. } => state::UNDEFINED_FUNCTION,
             _ => state::INVALID_PARAMETER_VALUE,
         };
-        Self::new(code, error.to_string())
+        let new = Self::new(code, error.to_string());
+        match error.hint() {
+            Some(hint) => new.with_hint(hint),
+            None => new,
+        }
     }
 }
 

@@ -137,7 +137,7 @@ impl State {
         Beside {
             settings: self.settings.clone(),
             temporary: self.temporary.clone(),
-            next_cursor: crate::statement::cursor::next_number(),
+            next_cursor: statement::cursor::next_number(),
         }
     }
 
@@ -528,7 +528,7 @@ impl Session {
                 snapshot
             }
         };
-        Ok(Pinned { id: entry.id, name, table, snapshot, temporary: false })
+        Ok(Pinned { id: entry.id, name, table, snapshot })
     }
 
     /// Puts files into a table: at once, or with the open transaction's COMMIT.

@@ -207,7 +207,12 @@ impl Transaction {
     }
 
     /// Makes everything visible to everyone at once. The session's own tables, `temporary`, follow.
-    pub(crate) async fn commit(self, engine: &Engine, temporary: &HashSet<Uuid>) -> Result<()> {
+    pub(crate) async fn commit(
+        self,
+        engine: &Engine,
+        user: &str,
+        temporary: &HashSet<Uuid>,
+    ) -> Result<()> {
         let Self { base, changes, overlay, staged, created, .. } = self;
         if !staged.is_empty() {
             engine.catch_up().await?;
@@ -217,11 +222,11 @@ impl Transaction {
         for (id, staged) in staged.iter().filter(|(id, _)| overlay.entry_by_id(**id).is_some()) {
             if created.contains(id) {
                 // It has no name yet, so nobody sees it before the definitions are committed.
-                staged.commit_alone(*id).await?;
+                staged.commit_alone(*id, user).await?;
             } else if head.entry_by_id(*id).is_none() {
                 return Err(retry(&format!("table \"{}\" was dropped meanwhile", staged.name)));
             } else {
-                commits.push(staged.commit(*id));
+                commits.push(staged.commit(*id, user));
             }
         }
         engine.catalog.commit_transaction(&base, changes, commits).await.map_err(|failure| {
@@ -229,7 +234,7 @@ impl Transaction {
             failed(failure.error, name)
         })?;
         for (id, staged) in staged.iter().filter(|(id, _)| temporary.contains(id)) {
-            staged.commit_alone(*id).await?;
+            staged.commit_alone(*id, user).await?;
         }
         Ok(())
     }
@@ -237,14 +242,14 @@ impl Transaction {
 
 impl Staged {
     /// Commits it to a table that only this session sees.
-    async fn commit_alone(&self, id: Uuid) -> Result<()> {
-        let TableCommit { table, base, commit, .. } = self.commit(id);
+    async fn commit_alone(&self, id: Uuid, user: &str) -> Result<()> {
+        let TableCommit { table, base, commit, .. } = self.commit(id, user);
         table.commit(&base, commit).await.map_err(|error| failed(error, Some(&self.name)))?;
         Ok(())
     }
 
     /// Its commit to the table with this id.
-    fn commit(&self, id: Uuid) -> TableCommit {
+    fn commit(&self, id: Uuid, user: &str) -> TableCommit {
         let rewrite = !self.removes.is_empty();
         let kind = match self.definition {
             Some(_) => CommitKind::Metadata { read_all: rewrite },
@@ -256,6 +261,7 @@ impl Staged {
             removes: self.removes.clone(),
             loaded: self.loaded.clone(),
             metadata: self.definition.clone(),
+            user: Some(user.to_owned()),
             parameters: BTreeMap::from([("transaction".to_owned(), "true".to_owned())]),
             ..Commit::new("WRITE", kind)
         };

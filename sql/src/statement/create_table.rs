@@ -89,12 +89,12 @@ pub(crate) async fn make(
         let clock = Arc::clone(engine.catalog.clock());
         let table = LakeTable::create(location, spec, clock).await?;
         let snapshot = table.current();
-        return Ok((Pinned { id, name: name.clone(), table, snapshot, temporary }, None));
+        return Ok((Pinned { id, name: name.clone(), table, snapshot }, None));
     }
     let (reference, table) = engine.catalog.create_table(&name.schema, spec).await?;
     let snapshot = table.current();
     let id = reference.table_id;
-    let pinned = Pinned { id, name: name.clone(), table, snapshot, temporary };
+    let pinned = Pinned { id, name: name.clone(), table, snapshot };
     Ok((pinned, Some(reference)))
 }
 
@@ -174,7 +174,7 @@ fn exists(session: &Session, name: &QualifiedName, temporary: bool) -> bool {
     session.snapshot().entry(&name.schema, &name.name).is_some()
 }
 
-fn zone(session: &Session, name: &QualifiedName) -> Option<Zone> {
+pub(crate) fn zone(session: &Session, name: &QualifiedName) -> Option<Zone> {
     match session.snapshot().schema(&name.schema)?.definition {
         Definition::Schema { zone } => Some(zone),
         _ => None,
@@ -533,7 +533,7 @@ pub(crate) const RAW_COLUMNS: [(&str, &str); 4] = [
     ("_source_row", "Its line or row there, from 1"),
 ];
 
-fn with_raw_columns(schema: &SchemaRef) -> Result<SchemaRef> {
+pub(crate) fn with_raw_columns(schema: &SchemaRef) -> Result<SchemaRef> {
     let types = [
         DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC"))),
         DataType::Utf8,

@@ -208,6 +208,11 @@ fn add_dependents(
     }
 }
 
+/// Refuses that an entry goes while others read it.
+pub(crate) fn refuse_dependents(snapshot: &Snapshot, entry: &Arc<Entry>) -> Result<()> {
+    add_dependents(snapshot, &mut BTreeMap::from([(entry.id, Arc::clone(entry))]), false)
+}
+
 fn reads_any(snapshot: &Snapshot, entry: &Entry, dropped: &BTreeMap<Uuid, Arc<Entry>>) -> bool {
     reads(snapshot, entry).iter().any(|id| dropped.contains_key(id))
 }

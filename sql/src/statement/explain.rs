@@ -79,9 +79,8 @@ impl Explain {
 /// Whether an option is on, as it is where nothing follows it.
 fn switch(name: &str, given: Option<&str>) -> Result<bool> {
     let Some(given) = given else { return Ok(true) };
-    crate::settings::parse_bool(given).ok_or_else(|| {
-        Error::new(state::SYNTAX_ERROR, format!("{name} requires a Boolean value"))
-    })
+    crate::settings::parse_bool(given)
+        .ok_or_else(|| Error::new(state::SYNTAX_ERROR, format!("{name} requires a Boolean value")))
 }
 
 /// The parameters of the explained query, and the one column.

@@ -72,7 +72,7 @@ pub(crate) async fn finish(session: &Session) -> Result<bool> {
     }
     let before = transaction.beside.clone();
     let temporary = session.with(|s| s.temporary_ids());
-    let committed = transaction.commit(session.engine(), &temporary).await;
+    let committed = transaction.commit(session.engine(), session.user(), &temporary).await;
     if committed.is_ok() {
         session.cursors().close_without_hold();
         session.with(|s| s.settings.end_transaction());
