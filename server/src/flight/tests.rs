@@ -237,8 +237,7 @@ async fn ingest_assigns_as_insert_does() {
     update(&mut client, "CREATE VIEW v AS SELECT a FROM t").await.unwrap();
     assert!(ingest(&mut client, replace, vec![numbers([1])]).await.is_err());
     // Raw tables know where their rows come from.
-    update(&mut client, "CREATE SCHEMA landing ZONE raw").await.unwrap();
-    update(&mut client, "SET search_path = landing").await.unwrap();
+    update(&mut client, "SET search_path = raw").await.unwrap();
     assert_eq!(ingest(&mut client, replace, vec![numbers([1])]).await.unwrap(), 1);
     let told = query(&mut client, "SELECT count(*) FROM t WHERE _source_row = 1").await;
     assert_eq!(told.unwrap(), [1]);
