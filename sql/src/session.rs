@@ -28,7 +28,7 @@ use crate::settings::Settings;
 use crate::statement::cursor::Cursors;
 use crate::statement::{self, Statement};
 use crate::transaction::{Beside, Staged, Transaction};
-use crate::{output, parser};
+use crate::{output, parser, settings};
 
 /// Who connects, and with what settings.
 #[derive(Debug, Clone, Default)]
@@ -477,11 +477,8 @@ impl Session {
     /// Schemas that unqualified names are looked up in, `"$user"` resolved.
     pub(crate) fn search_path(&self) -> Vec<String> {
         let text = self.setting("search_path").unwrap_or_default();
-        let words = text.split(',').map(|word| word.trim().trim_matches(['"', '\'']));
-        words
-            .map(|word| if word == "$user" { self.user.clone() } else { word.to_owned() })
-            .filter(|word| !word.is_empty())
-            .collect()
+        let words = settings::listed(&text).into_iter();
+        words.map(|word| if word == "$user" { self.user.clone() } else { word }).collect()
     }
 
     /// The schema that an unqualified new name goes into.

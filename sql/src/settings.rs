@@ -465,6 +465,23 @@ pub(crate) fn parse_duration_ms(value: &str) -> Option<i64> {
     number.checked_mul(unit)
 }
 
+/// The names of a list such as `a, "B, c"`; commas between quotes are part of a name.
+pub(crate) fn listed(text: &str) -> Vec<String> {
+    let (mut names, mut name, mut quote) = (Vec::new(), String::new(), None);
+    for character in text.chars().chain([',']) {
+        match (quote, character) {
+            (Some(open), _) if character == open => quote = None,
+            (None, '"' | '\'') => quote = Some(character),
+            (None, ',') => {
+                let whole = std::mem::take(&mut name);
+                names.extend(Some(whole.trim().to_owned()).filter(|name| !name.is_empty()));
+            }
+            _ => name.push(character),
+        }
+    }
+    names
+}
+
 /// `5s` of 5000: in the largest unit that gives a whole number.
 fn shown_duration(ms: i64) -> String {
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
@@ -518,6 +535,12 @@ mod tests {
         assert_eq!(settings.int("statement_timeout"), 60_000);
         settings.end_transaction();
         assert_eq!(settings.int("statement_timeout"), 5_000);
+    }
+
+    #[test]
+    fn quotes_hold_a_name_together() {
+        assert_eq!(listed("\"$user\", public ,'a, b'"), ["$user", "public", "a, b"]);
+        assert!(listed("").is_empty());
     }
 
     #[test]

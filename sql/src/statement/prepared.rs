@@ -76,11 +76,21 @@ pub(crate) async fn prepare(session: &Session, prepare: &Prepare) -> Result<Outp
     let given = prepare
         .data_types
         .iter()
-        .map(|t| Ok(Some(Arc::new(types::field_of_value_type(t, "", true)?))))
+        .map(|t| Ok(Some(Arc::new(types::field_of_value_type(without_length(t), "", true)?))))
         .collect::<Result<Vec<Option<FieldRef>>>>()?;
     let prepared = Box::pin(session.prepare(prepare.statement.clone(), &given)).await?;
     session.with(|s| s.prepared.insert(prepare.name.clone(), prepared));
     Ok(Output::done("PREPARE"))
+}
+
+/// Parameters have no length, as in PostgreSQL.
+const fn without_length(data_type: &ast::DataType) -> &ast::DataType {
+    match data_type {
+        ast::DataType::Varchar(Some(_)) | ast::DataType::CharacterVarying(Some(_)) => {
+            &ast::DataType::Varchar(None)
+        }
+        other => other,
+    }
 }
 
 /// The columns that EXECUTE yields.

@@ -111,9 +111,7 @@ fn joined(name: &str, words: &[String]) -> String {
         return words.join(", ");
     }
     let quoted = words.iter().map(|word| {
-        let plain = word.split(',').all(|part| {
-            part.trim().chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-        });
+        let plain = word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         if plain || word.starts_with('"') { word.clone() } else { format!("\"{word}\"") }
     });
     quoted.collect::<Vec<_>>().join(", ")
