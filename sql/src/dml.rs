@@ -50,15 +50,9 @@ pub(crate) async fn target(session: &Session, name: &ast::ObjectName) -> Result<
     if schema.as_deref().is_none_or(|s| s == "pg_temp")
         && let Some(temporary) = session.temporary_table(&table)
     {
-        let snapshot = temporary.table.current();
+        let snapshot = session.temporary_snapshot(&temporary);
         let name = QualifiedName { schema: "pg_temp".to_owned(), name: table };
-        return Ok(Pinned {
-            id: temporary.id,
-            name,
-            table: temporary.table,
-            snapshot,
-            temporary: true,
-        });
+        return Ok(Pinned { id: temporary.id, name, table: temporary.table, snapshot });
     }
     session.refuse_read_only()?;
     let entry = existing(session, schema.as_deref(), &table)?;

@@ -4,6 +4,8 @@
 //! into it here, in one place, so that the same cause always has the same SQLSTATE.
 //! Never: a Rust type or a debug form in a message.
 
+mod planning;
+
 use std::fmt;
 
 use arrow::error::ArrowError;
@@ -410,6 +412,9 @@ fn quoted_cast(message: &str) -> Option<(String, String)> {
 
 fn from_plan(message: &str) -> Error {
     let message = one_line(message);
+    if let Some(error) = planning::reworded(&message) {
+        return error;
+    }
     if let Some(said) = said_of_arguments(&message) {
         return Error::new(state::UNDEFINED_FUNCTION, said);
     }
@@ -576,7 +581,11 @@ impl From<&udfs::Error> for Error {
             U::ArgumentCount { .. } | U::ArgumentType { .. } => state::UNDEFINED_FUNCTION,
             _ => state::INVALID_PARAMETER_VALUE,
         };
-        Self::new(code, error.to_string())
+        let new = Self::new(code, error.to_string());
+        match error.hint() {
+            Some(hint) => new.with_hint(hint),
+            None => new,
+        }
     }
 }
 

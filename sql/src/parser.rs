@@ -4,6 +4,7 @@
 //! Never: a clause that is parsed and then forgotten. What a statement does not carry out, its
 //! module refuses by name.
 
+mod spellings;
 mod versions;
 
 pub(crate) use versions::TABLE_AT;
@@ -87,12 +88,15 @@ pub(crate) fn parse_object_name(text: &str) -> Result<ast::ObjectName> {
 
 fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Kind> {
     versions::rewrite(&mut tokens)?;
+    let names = spellings::rewrite(&mut tokens)?;
     let lead = leading_words(&tokens);
     let lead: Vec<&str> = lead.iter().map(String::as_str).collect();
-    let with_no_data = matches!(lead.as_slice(), ["CREATE", ..]) && take_no_data(&mut tokens);
+    let with_data =
+        if matches!(lead.as_slice(), ["CREATE", ..]) { take_data(&mut tokens) } else { None };
+    let with_no_data = with_data == Some(false);
     let mut parser =
         Parser::new(&DIALECT).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens);
-    let kind = match lead.as_slice() {
+    let mut kind = match lead.as_slice() {
         ["COPY", ..] => Kind::Copy(copy::parse(&mut parser)?),
         ["OPTIMIZE", ..] => Kind::Optimize(optimize::parse(&mut parser)?),
         ["VACUUM", ..] => Kind::Vacuum(vacuum::parse(&mut parser)?),
@@ -126,6 +130,17 @@ fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Kind> {
         _ => Kind::from_ast(parser.parse_statement().map_err(syntax_error)?, with_no_data)?,
     };
     expect_end(&mut parser)?;
+    match &mut kind {
+        Kind::CreateTable(create) if create.ast.query.is_some() => create.names = names,
+        Kind::CreateView(create) if create.ast.materialized => {}
+        _ if with_data.is_some() => {
+            return Err(Error::syntax(
+                "syntax error: WITH [NO] DATA is only for queries that are kept",
+            )
+            .with_hint("Use it after CREATE TABLE ... AS or CREATE MATERIALIZED VIEW."));
+        }
+        _ => {}
+    }
     Ok(kind)
 }
 
@@ -165,20 +180,20 @@ fn comment_on_model(parser: &mut Parser<'_>) -> Result<crate::statement::comment
     Ok(crate::statement::comment::Comment::on_model(name, text))
 }
 
-/// Takes `WITH [NO] DATA` off the end; sqlparser reads it for no statement of ours.
-fn take_no_data(tokens: &mut Vec<TokenWithSpan>) -> bool {
+/// Takes `WITH [NO] DATA` off the end, where it is there; sqlparser reads it for no statement of ours.
+fn take_data(tokens: &mut Vec<TokenWithSpan>) -> Option<bool> {
     let tail: Vec<String> = tokens.iter().rev().take(3).map(|t| upper(&t.token)).collect();
     let tail: Vec<&str> = tail.iter().map(String::as_str).collect();
     match tail.as_slice() {
         ["DATA", "NO", "WITH"] => {
             tokens.truncate(tokens.len() - 3);
-            true
+            Some(false)
         }
         ["DATA", "WITH", ..] => {
             tokens.truncate(tokens.len() - 2);
-            false
+            Some(true)
         }
-        _ => false,
+        _ => None,
     }
 }
 

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow::datatypes::{FieldRef, SchemaRef};
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNode;
@@ -21,7 +22,8 @@ use datafusion::logical_expr::planner::{
     ContextProvider, ExprPlanner, RelationPlanner, TypePlanner as DfTypePlanner,
 };
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
+    AggregateUDF, Expr, ExprSchemable, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource,
+    WindowUDF,
 };
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
@@ -68,7 +70,8 @@ pub(crate) fn statement(
     Ok(pg_catalog::join_subqueries(semantics::fold(plan)?)?)
 }
 
-/// The planner takes only positional arguments in FROM; `table_at` was resolved by name before.
+/// The planner takes only positional arguments in FROM; `table_at` was resolved by name before. The one
+/// column of `generate_series` has the name of its alias.
 struct PositionalCalls;
 
 impl ast::VisitorMut for PositionalCalls {
@@ -85,6 +88,13 @@ impl ast::VisitorMut for PositionalCalls {
                     *argument = ast::FunctionArg::Unnamed(arg.clone());
                 }
             }
+        }
+        if let ast::TableFactor::Table { name, args: Some(_), alias: Some(alias), .. } = factor
+            && alias.columns.is_empty()
+            && name.to_string().eq_ignore_ascii_case("generate_series")
+        {
+            let column = ast::TableAliasColumnDef { name: alias.name.clone(), data_type: None };
+            alias.columns.push(column);
         }
         ControlFlow::Continue(())
     }
@@ -110,6 +120,26 @@ pub(crate) fn constant(state: &SessionState, text: &str) -> Result<ScalarValue> 
             state::INVALID_PARAMETER_VALUE,
             format!("\"{other}\" is not a constant"),
         )),
+    }
+}
+
+/// A constant as a parameter of this type takes it: by the rules of an assignment.
+pub(crate) fn constant_of(state: &SessionState, text: &str, field: &Field) -> Result<ScalarValue> {
+    let none = DFSchema::empty();
+    let planned = semantics::read_literals(expression(state, text, &none)?, &none)?;
+    let (_, source) = ExprSchemable::to_field(&planned, &none)?;
+    let assigned = semantics::assign(planned, &source, field)?;
+    match simplify(state, assigned, &none)? {
+        Expr::Literal(value, _) => Ok(value),
+        // What cannot be folded says why when it is computed.
+        other => {
+            let computed = state.create_physical_expr(other, &none)?;
+            let one = RecordBatchOptions::new().with_row_count(Some(1));
+            let row =
+                RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &one)?;
+            let values = computed.evaluate(&row)?.into_array(1)?;
+            Ok(ScalarValue::try_from_array(&values, 0)?)
+        }
     }
 }
 

@@ -51,8 +51,6 @@ pub(crate) struct Pinned {
     pub(crate) name: QualifiedName,
     pub(crate) table: Arc<LakeTable>,
     pub(crate) snapshot: Arc<TableSnapshot>,
-    /// Of the session alone.
-    pub(crate) temporary: bool,
 }
 
 /// Postgres' folding: unquoted names are lower case.
@@ -165,7 +163,7 @@ impl<'a> Resolver<'a> {
         if schema.is_none_or(|s| s == "pg_temp")
             && let Some(table) = self.session.temporary_table(name)
         {
-            let snapshot = table.table.current();
+            let snapshot = self.session.temporary_snapshot(&table);
             return Ok(provider_as_source(table.table.scan(snapshot)));
         }
         let entry = self.find(schema, name).await?;
@@ -277,11 +275,14 @@ impl<'a> Resolver<'a> {
         }
         let pinned = self.pin(&entry).await?;
         let snapshot = match &call.at {
-            At::Version(version) => pinned.table.at_version(*version).await?,
+            At::Version(version) => {
+                pinned.table.at_version(*version).await.map_err(|error| named(error, &entry))?
+            }
             At::Timestamp(text) => {
                 let literal = format!("timestamptz '{}'", text.replace('\'', "''"));
                 let micros = plan::constant(self.state, &literal)?;
-                pinned.table.at_timestamp(micros_of(&micros, text)?).await?
+                let micros = micros_of(&micros, text)?;
+                pinned.table.at_timestamp(micros).await.map_err(|error| named(error, &entry))?
             }
         };
         Ok(provider_as_source(pinned.table.scan(snapshot)))
@@ -358,6 +359,22 @@ pub(crate) fn unknown(
         Some(near) => error.with_hint(format!("Perhaps you meant \"{near}\".")),
         None => error,
     }
+}
+
+/// Why there is no such version, of the table's own name.
+fn named(error: catalog::Error, entry: &Entry) -> Error {
+    let table = entry.qualified_name();
+    let message = match &error {
+        catalog::Error::VersionNotFound { version, .. } => {
+            format!("table \"{table}\" has no version {version}")
+        }
+        catalog::Error::TimeNotFound { .. } => {
+            format!("table \"{table}\" has no version at or before the time asked for")
+        }
+        _ => return error.into(),
+    };
+    Error::new(state::INVALID_PARAMETER_VALUE, message)
+        .with_hint("DESCRIBE HISTORY lists the versions.")
 }
 
 fn micros_of(value: &datafusion::scalar::ScalarValue, text: &str) -> Result<i64> {

@@ -4,14 +4,14 @@
 //! [`Session::run`], whatever wire it came on. Never: a thread that is blocked, or a lock that is
 //! held while something is awaited.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arrow::datatypes::{Field, FieldRef, SchemaRef};
-use catalog::{Entry, LakeTable, Snapshot};
+use catalog::{Entry, LakeTable, Snapshot, TableSnapshot};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
 use datafusion::scalar::ScalarValue;
@@ -27,8 +27,8 @@ use crate::resolve::{Pinned, QualifiedName};
 use crate::settings::Settings;
 use crate::statement::cursor::Cursors;
 use crate::statement::{self, Statement};
-use crate::transaction::{Staged, Transaction};
-use crate::{output, parser};
+use crate::transaction::{Beside, Staged, Transaction};
+use crate::{output, parser, settings};
 
 /// Who connects, and with what settings.
 #[derive(Debug, Clone, Default)]
@@ -132,6 +132,42 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// What a ROLLBACK gives back, as it is now.
+    pub(crate) fn beside(&self) -> Beside {
+        Beside {
+            settings: self.settings.clone(),
+            temporary: self.temporary.clone(),
+            next_cursor: statement::cursor::next_number(),
+        }
+    }
+
+    /// Gives back what there was beside a transaction.
+    pub(crate) fn restore(&mut self, beside: Beside) {
+        self.settings = beside.settings;
+        self.temporary = beside.temporary;
+    }
+
+    /// The ids of the temporary tables.
+    pub(crate) fn temporary_ids(&self) -> HashSet<Uuid> {
+        self.temporary.values().map(|table| table.id).collect()
+    }
+
+    /// Whether the transaction in hand refuses writes, or the next one would.
+    pub(crate) fn read_only(&self) -> bool {
+        match &self.transaction {
+            Some(open) => open.read_only,
+            None => self.settings.bool("default_transaction_read_only"),
+        }
+    }
+
+    /// The value of a setting in force, as SHOW prints it.
+    pub(crate) fn shown(&self, name: &str) -> Result<String> {
+        if name.eq_ignore_ascii_case("transaction_read_only") {
+            return Ok(if self.read_only() { "on" } else { "off" }.to_owned());
+        }
+        self.settings.shown(name)
+    }
+
     pub(crate) fn has_no_temporary_table(&self) -> bool {
         self.temporary.is_empty()
     }
@@ -289,6 +325,11 @@ impl Session {
     ) -> Result<Output> {
         if statement.looks_up_names() {
             self.catch_up().await?;
+            self.with(|state| {
+                if let Some(open) = &mut state.transaction {
+                    open.queried = true;
+                }
+            });
         }
         match statement::run(self, statement, parameters).await {
             // Names are looked up before anything is done.
@@ -316,7 +357,7 @@ impl Session {
         self.with(|state| {
             if state.transaction.is_none() {
                 let read_only = state.settings.bool("default_transaction_read_only");
-                let mut open = Transaction::new(snapshot, state.settings.clone(), read_only);
+                let mut open = Transaction::new(snapshot, state.beside(), read_only);
                 open.implicit = true;
                 state.transaction = Some(open);
             }
@@ -436,11 +477,8 @@ impl Session {
     /// Schemas that unqualified names are looked up in, `"$user"` resolved.
     pub(crate) fn search_path(&self) -> Vec<String> {
         let text = self.setting("search_path").unwrap_or_default();
-        let words = text.split(',').map(|word| word.trim().trim_matches(['"', '\'']));
-        words
-            .map(|word| if word == "$user" { self.user.clone() } else { word.to_owned() })
-            .filter(|word| !word.is_empty())
-            .collect()
+        let words = settings::listed(&text).into_iter();
+        words.map(|word| if word == "$user" { self.user.clone() } else { word }).collect()
     }
 
     /// The schema that an unqualified new name goes into.
@@ -500,13 +538,12 @@ impl Session {
                 snapshot
             }
         };
-        Ok(Pinned { id: entry.id, name, table, snapshot, temporary: false })
+        Ok(Pinned { id: entry.id, name, table, snapshot })
     }
 
     /// Puts files into a table: at once, or with the open transaction's COMMIT.
     pub(crate) fn stages(&self, pinned: &Pinned) -> bool {
-        !pinned.temporary
-            && self.with(|s| s.transaction.as_ref().is_some_and(|t| !t.created(pinned.id)))
+        self.with(|s| s.transaction.as_ref().is_some_and(|t| !t.writes_through(pinned.id)))
     }
 
     pub(crate) fn stage(&self, id: Uuid, staged: Staged) -> Result<()> {
@@ -539,11 +576,7 @@ impl Session {
     }
 
     pub(crate) fn refuse_read_only(&self) -> Result<()> {
-        let read_only = self.with(|s| match &s.transaction {
-            Some(open) => open.read_only,
-            None => s.settings.bool("default_transaction_read_only"),
-        });
-        if read_only {
+        if self.with(|s| s.read_only()) {
             return Err(Error::new(
                 state::READ_ONLY_TRANSACTION,
                 "cannot change anything in a read-only transaction",
@@ -554,6 +587,12 @@ impl Session {
 
     pub(crate) fn temporary_table(&self, name: &str) -> Option<TemporaryTable> {
         self.with(|s| s.temporary.get(name).cloned())
+    }
+
+    /// A temporary table as the session sees it: with what its open transaction did to it.
+    pub(crate) fn temporary_snapshot(&self, table: &TemporaryTable) -> Arc<TableSnapshot> {
+        let staged = self.with(|s| s.transaction.as_ref().and_then(|t| t.pinned(table.id)));
+        staged.unwrap_or_else(|| table.table.current())
     }
 
     pub(crate) fn temporary_tables(&self) -> Vec<(String, TemporaryTable)> {
@@ -580,17 +619,18 @@ impl Session {
     }
 
     pub(crate) fn rename_temporary_table(&self, from: &str, to: String) -> Result<()> {
-        let found = self.with(|s| s.temporary.remove(from));
-        match found {
-            Some(table) => {
-                self.with(|s| s.temporary.insert(to, table));
-                Ok(())
+        self.with(|s| {
+            if s.temporary.contains_key(&to) {
+                let message = format!("relation \"{to}\" already exists");
+                return Err(Error::new(state::DUPLICATE_TABLE, message));
             }
-            None => Err(Error::new(
-                state::UNDEFINED_TABLE,
-                format!("relation \"{from}\" does not exist"),
-            )),
-        }
+            let table = s.temporary.remove(from).ok_or_else(|| {
+                let message = format!("relation \"{from}\" does not exist");
+                Error::new(state::UNDEFINED_TABLE, message)
+            })?;
+            s.temporary.insert(to, table);
+            Ok(())
+        })
     }
 
     pub(crate) fn drop_temporary_tables(&self) {

@@ -20,6 +20,8 @@ enum Kind {
     Int(i64, i64),
     /// A length of time, kept in milliseconds; 0 is none.
     Duration,
+    /// An amount of memory, kept in the largest unit that gives a whole number.
+    Memory,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// An IANA time zone or an offset.
@@ -196,7 +198,7 @@ static REGISTRY: &[Setting] = &[
     setting(
         "work_mem",
         "4MB",
-        Kind::Text,
+        Kind::Memory,
         "Accepted for compatibility; memory is shared by all queries.",
     ),
 ];
@@ -250,6 +252,16 @@ impl Settings {
     pub(crate) fn get(&self, name: &str) -> Result<String> {
         let setting = lookup(name)?;
         Ok(self.value(setting).to_owned())
+    }
+
+    /// The value in force as SHOW prints it: a length of time has its unit.
+    pub(crate) fn shown(&self, name: &str) -> Result<String> {
+        let setting = lookup(name)?;
+        let value = self.value(setting);
+        Ok(match (setting.kind, value.parse()) {
+            (Kind::Duration, Ok(ms)) => shown_duration(ms),
+            _ => value.to_owned(),
+        })
     }
 
     fn value(&self, setting: &Setting) -> &str {
@@ -362,6 +374,11 @@ fn check(setting: &Setting, value: &str) -> Result<String> {
                 refused().with_detail(format!("It takes an integer from {least} to {most}."))
             }),
         Kind::Duration => parse_duration_ms(value).map(|ms| ms.to_string()).ok_or_else(refused),
+        Kind::Memory => parse_memory_kb(value).map(shown_memory).ok_or_else(|| {
+            refused().with_hint(
+                "Valid units for this parameter are \"B\", \"kB\", \"MB\", \"GB\", and \"TB\".",
+            )
+        }),
         Kind::OneOf(words) => one_of(setting, words, value).ok_or_else(|| {
             Error::unsupported(format!(
                 "parameter \"{}\" cannot be set to \"{value}\"",
@@ -448,6 +465,56 @@ pub(crate) fn parse_duration_ms(value: &str) -> Option<i64> {
     number.checked_mul(unit)
 }
 
+/// The names of a list such as `a, "B, c"`; commas between quotes are part of a name.
+pub(crate) fn listed(text: &str) -> Vec<String> {
+    let (mut names, mut name, mut quote) = (Vec::new(), String::new(), None);
+    for character in text.chars().chain([',']) {
+        match (quote, character) {
+            (Some(open), _) if character == open => quote = None,
+            (None, '"' | '\'') => quote = Some(character),
+            (None, ',') => {
+                let whole = std::mem::take(&mut name);
+                names.extend(Some(whole.trim().to_owned()).filter(|name| !name.is_empty()));
+            }
+            _ => name.push(character),
+        }
+    }
+    names
+}
+
+/// `5s` of 5000: in the largest unit that gives a whole number.
+fn shown_duration(ms: i64) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
+    match units.into_iter().find(|(size, _)| ms != 0 && ms % size == 0) {
+        Some((size, unit)) => format!("{}{unit}", ms / size),
+        None if ms == 0 => "0".to_owned(),
+        None => format!("{ms}ms"),
+    }
+}
+
+/// `4096`, `4096kB`, `4MB`, `1 GB` in kilobytes.
+fn parse_memory_kb(value: &str) -> Option<u64> {
+    let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+    let number: u64 = value[..digits].parse().ok()?;
+    let kilobytes = match value[digits..].trim() {
+        "B" => Some(number / 1024),
+        "" | "kB" => Some(number),
+        "MB" => number.checked_mul(1 << 10),
+        "GB" => number.checked_mul(1 << 20),
+        "TB" => number.checked_mul(1 << 30),
+        _ => None,
+    };
+    // What a 32-bit number of kilobytes holds, from PostgreSQL's least on.
+    kilobytes.filter(|kilobytes| (64..=2_147_483_647).contains(kilobytes))
+}
+
+fn shown_memory(kilobytes: u64) -> String {
+    let units = [(1 << 30, "TB"), (1 << 20, "GB"), (1 << 10, "MB"), (1, "kB")];
+    let (size, unit) =
+        units.into_iter().find(|(size, _)| kilobytes % size == 0).unwrap_or((1, "kB"));
+    format!("{}{unit}", kilobytes / size)
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -468,6 +535,12 @@ mod tests {
         assert_eq!(settings.int("statement_timeout"), 60_000);
         settings.end_transaction();
         assert_eq!(settings.int("statement_timeout"), 5_000);
+    }
+
+    #[test]
+    fn quotes_hold_a_name_together() {
+        assert_eq!(listed("\"$user\", public ,'a, b'"), ["$user", "public", "a, b"]);
+        assert!(listed("").is_empty());
     }
 
     #[test]

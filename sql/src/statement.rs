@@ -110,7 +110,9 @@ impl Kind {
             S::Delete(delete) => Self::Delete(delete),
             S::Truncate(truncate) => Self::Truncate(truncate),
             S::CreateTable(create) => {
-                Self::CreateTable(Box::new(create_table::CreateTable { ast: create, with_no_data }))
+                let names = Vec::new();
+                let create = create_table::CreateTable { ast: create, names, with_no_data };
+                Self::CreateTable(Box::new(create))
             }
             S::CreateView(create) => {
                 Self::CreateView(Box::new(create_view::CreateView { ast: create, with_no_data }))

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::engine::Engine;
 use crate::error::{Error, Result, state};
+use crate::session::TemporaryTable;
 use crate::settings::Settings;
 
 /// Files that come to and go from one table at COMMIT.
@@ -53,6 +54,18 @@ struct Savepoint {
     changes: Vec<Change>,
     created: HashSet<Uuid>,
     staged: HashMap<Uuid, Staged>,
+    beside: Beside,
+    read_only: bool,
+}
+
+/// What a session holds beside its transaction, and gets back when that is rolled back.
+#[derive(Debug, Clone)]
+pub(crate) struct Beside {
+    pub(crate) settings: Settings,
+    /// Temporary tables, by name.
+    pub(crate) temporary: HashMap<String, TemporaryTable>,
+    /// The number that the next cursor will have.
+    pub(crate) next_cursor: u64,
 }
 
 /// An open transaction.
@@ -65,14 +78,17 @@ pub(crate) struct Transaction {
     overlay: Arc<Snapshot>,
     pins: HashMap<Uuid, Arc<TableSnapshot>>,
     staged: HashMap<Uuid, Staged>,
-    /// Tables made in this transaction: nobody else can see them, so rows go straight in.
+    /// Tables made in this transaction: nobody else can see them, so rows go straight in, but for
+    /// those that a savepoint may have to take out again.
     created: HashSet<Uuid>,
     savepoints: Vec<Savepoint>,
     /// What `now()` is in it.
     pub(crate) started_at: SystemTime,
-    /// Settings to go back to on ROLLBACK.
-    pub(crate) settings: Settings,
+    /// What to go back to on ROLLBACK.
+    pub(crate) beside: Beside,
     pub(crate) read_only: bool,
+    /// Whether a statement in it has read or changed anything.
+    pub(crate) queried: bool,
     /// Whether a statement in it went wrong: only its end is possible.
     pub(crate) failed: bool,
     /// Whether it is that of statements which came together; else BEGIN opened it.
@@ -80,7 +96,7 @@ pub(crate) struct Transaction {
 }
 
 impl Transaction {
-    pub(crate) fn new(base: Arc<Snapshot>, settings: Settings, read_only: bool) -> Self {
+    pub(crate) fn new(base: Arc<Snapshot>, beside: Beside, read_only: bool) -> Self {
         Self {
             overlay: Arc::clone(&base),
             base,
@@ -90,8 +106,9 @@ impl Transaction {
             created: HashSet::new(),
             savepoints: Vec::new(),
             started_at: SystemTime::now(),
-            settings,
+            beside,
             read_only,
+            queried: false,
             failed: false,
             implicit: false,
         }
@@ -117,9 +134,11 @@ impl Transaction {
         }
     }
 
-    /// Whether the table was made here.
-    pub(crate) fn created(&self, id: Uuid) -> bool {
+    /// Whether rows go straight into the table: it was made here, and after every savepoint.
+    pub(crate) fn writes_through(&self, id: Uuid) -> bool {
         self.created.contains(&id)
+            && !self.staged.contains_key(&id)
+            && !self.savepoints.iter().any(|point| point.created.contains(&id))
     }
 
     /// Adds changes of the catalog; the whole list must still make sense.
@@ -154,12 +173,14 @@ impl Transaction {
         Ok(())
     }
 
-    pub(crate) fn savepoint(&mut self, name: &str) {
+    pub(crate) fn savepoint(&mut self, name: &str, beside: Beside) {
         self.savepoints.push(Savepoint {
             name: name.to_owned(),
             changes: self.changes.clone(),
             created: self.created.clone(),
             staged: self.staged.clone(),
+            beside,
+            read_only: self.read_only,
         });
     }
 
@@ -169,7 +190,8 @@ impl Transaction {
         Ok(())
     }
 
-    pub(crate) fn rollback_to(&mut self, name: &str) -> Result<()> {
+    /// Undoes what came after a savepoint; gives what the session held beside it then.
+    pub(crate) fn rollback_to(&mut self, name: &str) -> Result<Beside> {
         let at = self.find_savepoint(name)?;
         self.savepoints.truncate(at + 1);
         let point = self.savepoints[at].clone();
@@ -177,8 +199,9 @@ impl Transaction {
         self.changes = point.changes;
         self.created = point.created;
         self.staged = point.staged;
+        self.read_only = point.read_only;
         self.failed = false;
-        Ok(())
+        Ok(point.beside)
     }
 
     fn find_savepoint(&self, name: &str) -> Result<usize> {
@@ -187,21 +210,50 @@ impl Transaction {
         })
     }
 
-    /// Makes everything visible to everyone at once.
-    pub(crate) async fn commit(self, engine: &Engine) -> Result<()> {
-        let Self { base, changes, overlay, staged, .. } = self;
-        let kept = staged.iter().filter(|(id, _)| overlay.entry_by_id(**id).is_some());
-        let commits = kept.map(|(id, staged)| staged.commit(*id)).collect();
+    /// Makes everything visible to everyone at once. The session's own tables, `temporary`, follow.
+    pub(crate) async fn commit(
+        self,
+        engine: &Engine,
+        user: &str,
+        temporary: &HashSet<Uuid>,
+    ) -> Result<()> {
+        let Self { base, changes, overlay, staged, created, .. } = self;
+        if !staged.is_empty() {
+            engine.catch_up().await?;
+        }
+        let head = engine.catalog.snapshot();
+        let mut commits = Vec::new();
+        for (id, staged) in staged.iter().filter(|(id, _)| overlay.entry_by_id(**id).is_some()) {
+            if created.contains(id) {
+                // It has no name yet, so nobody sees it before the definitions are committed.
+                staged.commit_alone(*id, user).await?;
+            } else if head.entry_by_id(*id).is_none() {
+                return Err(retry(&format!("table \"{}\" was dropped meanwhile", staged.name)));
+            } else {
+                commits.push(staged.commit(*id, user));
+            }
+        }
         engine.catalog.commit_transaction(&base, changes, commits).await.map_err(|failure| {
             let name = failure.id.and_then(|id| staged.get(&id)).map(|staged| &*staged.name);
             failed(failure.error, name)
-        })
+        })?;
+        for (id, staged) in staged.iter().filter(|(id, _)| temporary.contains(id)) {
+            staged.commit_alone(*id, user).await?;
+        }
+        Ok(())
     }
 }
 
 impl Staged {
+    /// Commits it to a table that only this session sees.
+    async fn commit_alone(&self, id: Uuid, user: &str) -> Result<()> {
+        let TableCommit { table, base, commit, .. } = self.commit(id, user);
+        table.commit(&base, commit).await.map_err(|error| failed(error, Some(&self.name)))?;
+        Ok(())
+    }
+
     /// Its commit to the table with this id.
-    fn commit(&self, id: Uuid) -> TableCommit {
+    fn commit(&self, id: Uuid, user: &str) -> TableCommit {
         let rewrite = !self.removes.is_empty();
         let kind = match self.definition {
             Some(_) => CommitKind::Metadata { read_all: rewrite },
@@ -213,11 +265,18 @@ impl Staged {
             removes: self.removes.clone(),
             loaded: self.loaded.clone(),
             metadata: self.definition.clone(),
+            user: Some(user.to_owned()),
             parameters: BTreeMap::from([("transaction".to_owned(), "true".to_owned())]),
             ..Commit::new("WRITE", kind)
         };
         TableCommit { id, table: Arc::clone(&self.table), base: Arc::clone(&self.base), commit }
     }
+}
+
+/// An error after which the transaction can be run again.
+fn retry(reason: &str) -> Error {
+    Error::new(state::SERIALIZATION_FAILURE, format!("could not commit: {reason}"))
+        .with_hint("Run the transaction again.")
 }
 
 /// Why a transaction did not commit, over the table of this name.
@@ -233,6 +292,5 @@ fn failed(error: catalog::Error, name: Option<&str>) -> Error {
         }
         _ => return error.into(),
     };
-    Error::new(state::SERIALIZATION_FAILURE, format!("could not commit: {reason}"))
-        .with_hint("Run the transaction again.")
+    retry(&reason)
 }

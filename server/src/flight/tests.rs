@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{AsArray, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::Int64Type;
 use arrow_flight::error::FlightError;
 use arrow_flight::sql::client::FlightSqlServiceClient;
@@ -214,6 +214,33 @@ async fn ingest_makes_and_fills_tables() {
     assert_eq!(query(&mut client, "SELECT sum(a)::bigint FROM t").await.unwrap(), [28]);
     assert_eq!(ingest(&mut client, replace, vec![numbers([9])]).await.unwrap(), 1);
     assert_eq!(query(&mut client, "SELECT a FROM t").await.unwrap(), [9]);
+}
+
+#[tokio::test]
+async fn ingest_assigns_as_insert_does() {
+    let server = Running::start().await;
+    let mut client = server.connect().await;
+    let append = (TableNotExistOption::Fail, TableExistsOption::Append);
+    let column = |values: ArrayRef| RecordBatch::try_from_iter([("a", values)]).unwrap();
+    update(&mut client, "CREATE TABLE t (a integer, b bigint DEFAULT 7)").await.unwrap();
+    let fraction = column(Arc::new(Float64Array::from(vec![2.7])));
+    assert_eq!(ingest(&mut client, append, vec![fraction]).await.unwrap(), 1);
+    assert_eq!(query(&mut client, "SELECT 10 * a + b FROM t").await.unwrap(), [37]);
+    for data_type in ["uuid", "jsonb", "varchar(3)"] {
+        update(&mut client, "DROP TABLE t").await.unwrap();
+        update(&mut client, &format!("CREATE TABLE t (a {data_type})")).await.unwrap();
+        let text = column(Arc::new(StringArray::from(vec!["neither"])));
+        assert!(ingest(&mut client, append, vec![text]).await.is_err(), "{data_type}");
+    }
+    // What reads a table keeps it.
+    let replace = (TableNotExistOption::Create, TableExistsOption::Replace);
+    update(&mut client, "CREATE VIEW v AS SELECT a FROM t").await.unwrap();
+    assert!(ingest(&mut client, replace, vec![numbers([1])]).await.is_err());
+    // Raw tables know where their rows come from.
+    update(&mut client, "SET search_path = raw").await.unwrap();
+    assert_eq!(ingest(&mut client, replace, vec![numbers([1])]).await.unwrap(), 1);
+    let told = query(&mut client, "SELECT count(*) FROM t WHERE _source_row = 1").await;
+    assert_eq!(told.unwrap(), [1]);
 }
 
 async fn ingest(

@@ -47,9 +47,31 @@ pub(crate) async fn run(session: &Session, alter: &ast::AlterTable) -> Result<Ou
         several if several.iter().any(renames) => {
             return Err(Error::syntax("syntax error: RENAME TO stands alone"));
         }
-        operations => evolve(session, &alter.name, operations).await?,
+        operations => {
+            refuse_view(session, schema.as_deref(), &name)?;
+            evolve(session, &alter.name, operations).await?;
+        }
     }
     Ok(Output::done("ALTER TABLE"))
+}
+
+/// A view has the columns of its query.
+fn refuse_view(session: &Session, schema: Option<&str>, name: &str) -> Result<()> {
+    if schema.is_none_or(|s| s == "pg_temp") && session.temporary_table(name).is_some() {
+        return Ok(());
+    }
+    let entry = dml::existing(session, schema, name)?;
+    match entry.kind() {
+        Kind::Table => Ok(()),
+        kind => {
+            let message = format!("cannot alter columns of {kind} \"{}\"", entry.qualified_name());
+            let error = Error::new(state::WRONG_OBJECT_TYPE, message);
+            Err(match kind {
+                Kind::View => error.with_hint("Use CREATE OR REPLACE VIEW."),
+                _ => error,
+            })
+        }
+    }
 }
 
 /// Makes all changes in one commit, over again while others are faster.

@@ -7,7 +7,7 @@
 
 mod complete;
 mod format;
-mod from_files;
+pub(crate) mod from_files;
 mod options;
 mod receive;
 mod to_client;

@@ -23,8 +23,8 @@ use crate::output::{Notice, Output};
 use crate::parser::{expect_word, expected, parse_word, parse_words, syntax_error};
 use crate::resolve::split_name;
 use crate::session::Session;
-use crate::statement::create_table;
 use crate::statement::drop::Drop;
+use crate::statement::{copy, create_table};
 use crate::types;
 
 /// A model to be made.
@@ -129,6 +129,13 @@ pub(crate) async fn run(session: &Session, create: &CreateModel) -> Result<Outpu
             format!("{} \"{name}\" already exists", existing.kind()),
         ));
     }
+    if session.engine().base_state().scalar_functions().contains_key(&name.name)
+        || session.engine().base_state().aggregate_functions().contains_key(&name.name)
+        || session.engine().base_state().window_functions().contains_key(&name.name)
+    {
+        return Err(Error::new("42723", format!("function \"{}\" already exists", name.name))
+            .with_hint("Give the model a name that no built-in function has."));
+    }
     let inputs = fields(&create.inputs)?;
     let outputs = fields(&create.outputs)?;
     let engine = session.engine();
@@ -187,6 +194,7 @@ fn fields(columns: &[ast::ColumnDef]) -> Result<Vec<FieldRef>> {
 
 async fn read(session: &Session, location: &str, limits: &Limits) -> Result<bytes::Bytes> {
     let place = session.engine().catalog.resolve(&session.snapshot(), location)?;
+    copy::from_files::refuse_own(session, &place, location)?;
     let size = place.store.head(&place.path).await?.size;
     if size > u64::try_from(limits.model_bytes_max).unwrap_or(u64::MAX) {
         return Err(Error::new(
@@ -249,8 +257,8 @@ impl Models {
                 format!("model \"{}\" has no version {default_version}", entry.qualified_name()),
             )
         })?;
-        // Two models may share a file but not a signature.
-        let key = format!("{}:{}:{}", entry.id, version.number, version.digest);
+        // Two models may share a file but not a signature; nor need a model and what it replaced.
+        let key = format!("{}:{}:{inputs:?}:{outputs:?}", entry.id, version.digest);
         let known = self.0.lock().get(&key).map(Arc::clone);
         let model = match known {
             Some(model) => model,

@@ -26,6 +26,8 @@ use crate::types;
 #[derive(Debug, Clone)]
 pub(crate) struct CreateTable {
     pub(crate) ast: ast::CreateTable,
+    /// What `AS query` calls its columns.
+    pub(crate) names: Vec<ast::Ident>,
     pub(crate) with_no_data: bool,
 }
 
@@ -51,7 +53,7 @@ pub(crate) async fn run(session: &Session, create: &CreateTable) -> Result<Outpu
         None => None,
     };
     let mut spec = match &query {
-        Some(planned) => query_spec(ast, planned)?,
+        Some(planned) => query_spec(create, planned)?,
         None => column_spec(session, ast)?,
     };
     spec.partition_columns = partition_columns(ast.partition_by.as_deref(), &spec.schema)?;
@@ -87,12 +89,12 @@ pub(crate) async fn make(
         let clock = Arc::clone(engine.catalog.clock());
         let table = LakeTable::create(location, spec, clock).await?;
         let snapshot = table.current();
-        return Ok((Pinned { id, name: name.clone(), table, snapshot, temporary }, None));
+        return Ok((Pinned { id, name: name.clone(), table, snapshot }, None));
     }
     let (reference, table) = engine.catalog.create_table(&name.schema, spec).await?;
     let snapshot = table.current();
     let id = reference.table_id;
-    let pinned = Pinned { id, name: name.clone(), table, snapshot, temporary };
+    let pinned = Pinned { id, name: name.clone(), table, snapshot };
     Ok((pinned, Some(reference)))
 }
 
@@ -172,7 +174,7 @@ fn exists(session: &Session, name: &QualifiedName, temporary: bool) -> bool {
     session.snapshot().entry(&name.schema, &name.name).is_some()
 }
 
-fn zone(session: &Session, name: &QualifiedName) -> Option<Zone> {
+pub(crate) fn zone(session: &Session, name: &QualifiedName) -> Option<Zone> {
     match session.snapshot().schema(&name.schema)?.definition {
         Definition::Schema { zone } => Some(zone),
         _ => None,
@@ -258,21 +260,24 @@ pub(crate) fn unknown_option(name: &str, known: &[&str]) -> Error {
     }
 }
 
-fn query_spec(create: &ast::CreateTable, planned: &select::Planned) -> Result<TableSpec> {
-    if !create.constraints.is_empty() {
+fn query_spec(create: &CreateTable, planned: &select::Planned) -> Result<TableSpec> {
+    if !create.ast.columns.is_empty() {
+        return Err(Error::syntax("syntax error: CREATE TABLE ... AS takes names, not types")
+            .with_hint("Cast in the query: SELECT ...::type."));
+    }
+    if !create.ast.constraints.is_empty() {
         return Err(Error::unsupported("CREATE TABLE ... AS takes no constraints"));
     }
     let schema = planned.plan.schema();
-    let names: Vec<String> = if create.columns.is_empty() {
-        match &planned.names {
-            Some(names) => names.clone(),
-            None => schema.fields().iter().map(|f| f.name().clone()).collect(),
-        }
-    } else {
-        create.columns.iter().map(|column| fold(&column.name)).collect()
+    let mut names: Vec<String> = match &planned.names {
+        Some(names) => names.clone(),
+        None => schema.fields().iter().map(|f| f.name().clone()).collect(),
     };
-    if names.len() > schema.fields().len() {
+    if create.names.len() > names.len() {
         return Err(Error::syntax("too many column names were specified"));
+    }
+    for (name, given) in names.iter_mut().zip(&create.names) {
+        *name = fold(given);
     }
     let fields: Vec<Field> = schema
         .fields()
@@ -528,7 +533,7 @@ pub(crate) const RAW_COLUMNS: [(&str, &str); 4] = [
     ("_source_row", "Its line or row there, from 1"),
 ];
 
-fn with_raw_columns(schema: &SchemaRef) -> Result<SchemaRef> {
+pub(crate) fn with_raw_columns(schema: &SchemaRef) -> Result<SchemaRef> {
     let types = [
         DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC"))),
         DataType::Utf8,

@@ -4,6 +4,7 @@
 //! Delta table besides, filled before it gets its name.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -45,6 +46,8 @@ pub(crate) async fn run(session: &Session, create: &CreateView) -> Result<Output
             create_table::refuse_taken(session, &name, false)?;
         }
     }
+    refuse_temporary(session, &ast.query)?;
+    refuse_parameters(&ast.query)?;
     let sql = query_text(&ast.query)?;
     let names = column_names(ast);
     if ast.materialized {
@@ -72,6 +75,39 @@ fn refuse_clauses(create: &ast::CreateView) -> Result<()> {
         _ => return Ok(()),
     };
     Err(Error::unsupported(format!("CREATE VIEW does not support {refused}")))
+}
+
+/// A view outlives the session, a temporary table does not.
+fn refuse_temporary(session: &Session, query: &ast::Query) -> Result<()> {
+    let statement = ast::Statement::Query(Box::new(query.clone()));
+    let statement = datafusion::sql::parser::Statement::Statement(Box::new(statement));
+    let (relations, _) = datafusion::sql::resolve::resolve_table_references(&statement, true)?;
+    let temporary = relations.iter().find(|relation| {
+        relation.schema().is_none_or(|schema| schema == "pg_temp")
+            && session.temporary_table(relation.table()).is_some()
+    });
+    match temporary {
+        Some(relation) => Err(Error::unsupported(format!(
+            "a view cannot read temporary table \"{}\"",
+            relation.table()
+        ))
+        .with_hint("Make it a table first: CREATE TABLE ... AS SELECT ...")),
+        None => Ok(()),
+    }
+}
+
+fn refuse_parameters(query: &ast::Query) -> Result<()> {
+    let found = ast::visit_expressions(query, |expr| match dml::placeholder(expr) {
+        Some(at) => ControlFlow::Break(at + 1),
+        None => ControlFlow::Continue(()),
+    });
+    match found {
+        ControlFlow::Break(number) => {
+            Err(Error::new("42P02", format!("there is no parameter ${number}"))
+                .with_detail("A view is made once, and keeps no parameters."))
+        }
+        ControlFlow::Continue(()) => Ok(()),
+    }
 }
 
 /// The query as text that reads back as the same query: what a view keeps must not drift.

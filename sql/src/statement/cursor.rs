@@ -1,10 +1,12 @@
 //! `DECLARE`, `FETCH`, `MOVE`, `CLOSE`: a query whose rows are taken in portions.
 //!
 //! A cursor is a stream that waits: rows are computed when they are fetched. It goes forward
-//! only; WITH HOLD keeps it beyond the transaction, since it pins its tables' versions itself.
+//! only; WITH HOLD keeps it beyond the transaction that made it, if that commits, since it pins its
+//! tables' versions itself.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -41,12 +43,22 @@ pub(crate) struct Fetch {
     moves: bool,
 }
 
+/// Cursors of this process, numbered.
+static NUMBER: AtomicU64 = AtomicU64::new(1);
+
+/// The number that the next cursor will have, or a later one.
+pub(crate) fn next_number() -> u64 {
+    NUMBER.load(Ordering::Relaxed)
+}
+
 /// The open cursors of a session.
 #[derive(Debug, Default)]
 pub(crate) struct Cursors(Mutex<HashMap<String, Cursor>>);
 
 #[derive(Clone)]
 struct Cursor {
+    /// In the order of their making.
+    number: u64,
     schema: SchemaRef,
     hold: bool,
     source: Arc<tokio::sync::Mutex<Source>>,
@@ -100,6 +112,11 @@ impl Cursors {
     /// At the end of a transaction.
     pub(crate) fn close_without_hold(&self) {
         self.0.lock().retain(|_, cursor| cursor.hold);
+    }
+
+    /// When what happened since the cursor of this number is rolled back.
+    pub(crate) fn close_since(&self, number: u64) {
+        self.0.lock().retain(|_, cursor| cursor.number < number);
     }
 
     /// At the end of the session.
@@ -205,6 +222,7 @@ pub(crate) async fn declare(
     }
     let stream = select::stream(session, &declare.query, parameters).await?;
     let cursor = Cursor {
+        number: NUMBER.fetch_add(1, Ordering::Relaxed),
         schema: stream.schema(),
         hold: declare.hold,
         source: Arc::new(tokio::sync::Mutex::new(Source { rest: None, stream: Some(stream) })),

@@ -60,14 +60,13 @@ pub(crate) async fn run(session: &Session, drop: &Drop) -> Result<Output> {
     session.refuse_read_only()?;
     let snapshot = session.snapshot();
     let mut dropped: BTreeMap<Uuid, Arc<Entry>> = BTreeMap::new();
+    let mut temporary = Vec::new();
     for name in &drop.names {
         match find(session, &snapshot, drop, name)? {
             Found::Entry(entry) => {
                 dropped.insert(entry.id, entry);
             }
-            Found::Temporary(name) => {
-                session.drop_temporary_table(&name);
-            }
+            Found::Temporary(name) => temporary.push(name),
             Found::Nothing(shown) => {
                 let note = format!("{} \"{shown}\" does not exist, skipping", drop.kind);
                 session.notice(Notice::note(note));
@@ -84,6 +83,9 @@ pub(crate) async fn run(session: &Session, drop: &Drop) -> Result<Output> {
         for id in dropped.keys() {
             session.engine().forget_writer(*id);
         }
+    }
+    for name in temporary {
+        session.drop_temporary_table(&name);
     }
     Ok(Output::done(&drop.tag()))
 }
@@ -204,6 +206,11 @@ fn add_dependents(
         }
         dropped.insert(dependent.id, dependent);
     }
+}
+
+/// Refuses that an entry goes while others read it.
+pub(crate) fn refuse_dependents(snapshot: &Snapshot, entry: &Arc<Entry>) -> Result<()> {
+    add_dependents(snapshot, &mut BTreeMap::from([(entry.id, Arc::clone(entry))]), false)
 }
 
 fn reads_any(snapshot: &Snapshot, entry: &Entry, dropped: &BTreeMap<Uuid, Arc<Entry>>) -> bool {

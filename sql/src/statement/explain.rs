@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast;
 use futures::TryStreamExt;
 
 use crate::compute::Compute;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, state};
 use crate::output::Output;
 use crate::session::Session;
 use crate::statement::select;
@@ -46,13 +46,19 @@ impl Explain {
             return Err(Error::unsupported("EXPLAIN gives its plan as text only"));
         }
         for option in options.into_iter().flatten() {
-            let on = option.arg.as_ref().is_none_or(|arg| {
-                crate::settings::parse_bool(arg.to_string().trim_matches('\'')).unwrap_or(true)
-            });
-            match option.name.value.to_ascii_lowercase().as_str() {
-                "analyze" => analyze = on,
-                "verbose" => verbose = on,
-                "costs" | "timing" | "summary" | "buffers" | "settings" | "wal" => {}
+            let name = option.name.value.to_ascii_lowercase();
+            let given =
+                option.arg.as_ref().map(|arg| arg.to_string().trim_matches('\'').to_owned());
+            match name.as_str() {
+                "analyze" => analyze = switch(&name, given.as_deref())?,
+                "verbose" => verbose = switch(&name, given.as_deref())?,
+                "costs" | "timing" | "summary" | "buffers" | "settings" | "wal" => {
+                    switch(&name, given.as_deref())?;
+                }
+                "format" if given.as_ref().is_some_and(|f| f.eq_ignore_ascii_case("text")) => {}
+                "format" => {
+                    return Err(Error::unsupported("EXPLAIN gives its plan as text only"));
+                }
                 other => {
                     return Err(Error::unsupported(format!("EXPLAIN has no option \"{other}\"")));
                 }
@@ -68,6 +74,13 @@ impl Explain {
             }
         }
     }
+}
+
+/// Whether an option is on, as it is where nothing follows it.
+fn switch(name: &str, given: Option<&str>) -> Result<bool> {
+    let Some(given) = given else { return Ok(true) };
+    crate::settings::parse_bool(given)
+        .ok_or_else(|| Error::new(state::SYNTAX_ERROR, format!("{name} requires a Boolean value")))
 }
 
 /// The parameters of the explained query, and the one column.

@@ -1,22 +1,27 @@
-//! Rows that come as Arrow batches, such as Flight's bulk ingest: matched by name, cast, added in
-//! one commit.
+//! Rows that come as Arrow batches, such as Flight's bulk ingest: matched by name, assigned as an
+//! INSERT assigns them, added in one commit.
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
-use catalog::{Change, Definition, Entry, TableSpec};
+use catalog::{Change, Definition, Entry, TableSpec, Zone};
+use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result as DfResult;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::{Expr, ExprSchemable};
+use datafusion::physical_plan::PhysicalExpr;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 
 use crate::dml;
 use crate::error::{Error, Result, state};
+use crate::plan;
 use crate::resolve::{Pinned, QualifiedName};
+use crate::semantics;
 use crate::session::{IngestTarget, Session};
-use crate::statement::create_table;
+use crate::statement::{create_table, drop};
 
 /// Adds the rows, makes the table where the client asked for it; returns how many came.
 pub(crate) async fn run(
@@ -32,7 +37,8 @@ pub(crate) async fn run(
             format!("relation \"{}\" already exists", target.table),
         )),
         Some(pinned) if target.append => {
-            let rows = conform(rows, &dml::user_schema(&pinned.snapshot.schema), &target.table)?;
+            let schema = dml::user_schema(&pinned.snapshot.schema);
+            let rows = conform(session, rows, &schema, &target.table)?;
             dml::append(session, &pinned, rows, "flight").await
         }
         None if !target.create => Err(Error::new(
@@ -73,9 +79,19 @@ async fn make(
     let fields = came.fields().iter().map(|f| create_table::stored_field(f, f.name()));
     let fields = fields.collect::<Result<Vec<_>>>()?;
     create_table::refuse_double_names(fields.iter().map(|f| f.name().as_str()))?;
-    let spec = TableSpec::new(Arc::new(Schema::new(fields)));
+    let mut spec = TableSpec::new(Arc::new(Schema::new(fields)));
+    if !target.temporary && create_table::zone(session, &name) == Some(Zone::Raw) {
+        spec.schema = create_table::with_raw_columns(&spec.schema)?;
+    }
+    let mut changes = Vec::new();
+    if replaces && !target.temporary {
+        let entry = dml::existing(session, Some(&name.schema), &name.name)?;
+        drop::refuse_dependents(&session.snapshot(), &entry)?;
+        changes.push(Change::Drop(entry.id));
+    }
     let (made, reference) = create_table::make(session, &name, target.temporary, spec).await?;
-    let rows = conform(rows, &made.snapshot.schema, &target.table)?;
+    let schema = dml::user_schema(&made.snapshot.schema);
+    let rows = conform(session, rows, &schema, &target.table)?;
     let count = dml::append_unnamed(session, &made, rows).await?;
     match reference {
         None => {
@@ -83,11 +99,6 @@ async fn make(
             session.add_temporary_table(name.name, made.table)?;
         }
         Some(reference) => {
-            let mut changes = Vec::new();
-            if replaces {
-                changes
-                    .push(Change::Drop(dml::existing(session, Some(&name.schema), &name.name)?.id));
-            }
             let entry = Entry::new(
                 name.schema,
                 name.name,
@@ -103,8 +114,9 @@ async fn make(
     Ok(count)
 }
 
-/// Columns by name, in the table's order; one that does not come is NULL.
-pub(super) fn conform(
+/// Columns by name, in the table's order, by the rules of INSERT; one that does not come has its default.
+fn conform(
+    session: &Session,
     rows: SendableRecordBatchStream,
     schema: &SchemaRef,
     table: &str,
@@ -118,21 +130,30 @@ pub(super) fn conform(
             ));
         }
     }
-    let places: Vec<Option<usize>> =
-        schema.fields().iter().map(|f| came.index_of(f.name()).ok()).collect();
+    create_table::refuse_double_names(came.fields().iter().map(|f| f.name().as_str()))?;
+    let planner = session.planning_state();
+    let columns = DFSchema::try_from(Arc::clone(&came))?;
+    let values = schema.fields().iter().map(|field| {
+        let value = match came.field_with_name(field.name()) {
+            Ok(_) => Expr::Column(Column::new_unqualified(field.name())),
+            Err(_) => {
+                let default = dml::default_expression(field).to_string();
+                plan::expression(&planner, &default, &columns)?
+            }
+        };
+        let (_, source) = ExprSchemable::to_field(&value, &columns)?;
+        let assigned = semantics::assign(value, &source, field)?;
+        let assigned = plan::simplify(&planner, assigned, &columns)?;
+        Ok(planner.create_physical_expr(assigned, &columns)?)
+    });
+    let values = values.collect::<Result<Vec<Arc<dyn PhysicalExpr>>>>()?;
     let nullable = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
     let target: SchemaRef = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
     let out = Arc::clone(&target);
     let rows = rows.map(move |batch| -> DfResult<RecordBatch> {
         let batch = batch?;
-        let strict = arrow::compute::CastOptions { safe: false, ..Default::default() };
-        let columns = places.iter().zip(target.fields()).map(|(place, field)| match place {
-            Some(at) => {
-                arrow::compute::cast_with_options(batch.column(*at), field.data_type(), &strict)
-            }
-            None => Ok(arrow::array::new_null_array(field.data_type(), batch.num_rows())),
-        });
-        let columns: Vec<ArrayRef> = columns.collect::<Result<_, _>>()?;
+        let columns = values.iter().map(|v| v.evaluate(&batch)?.into_array(batch.num_rows()));
+        let columns = columns.collect::<DfResult<Vec<ArrayRef>>>()?;
         Ok(RecordBatch::try_new(Arc::clone(&target), columns)?)
     });
     Ok(Box::pin(RecordBatchStreamAdapter::new(out, rows)))

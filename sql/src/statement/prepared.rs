@@ -35,6 +35,11 @@ impl Prepare {
         };
         let text = statement.to_string();
         let kind = Kind::from_ast(*statement, false)?;
+        if !matches!(kind, Kind::Query(_) | Kind::Insert(_) | Kind::Update(_) | Kind::Delete(_)) {
+            let word = text.split_whitespace().next().unwrap_or_default();
+            return Err(Error::syntax(format!("syntax error at or near \"{word}\""))
+                .with_hint("PREPARE takes SELECT, INSERT, UPDATE, DELETE or VALUES."));
+        }
         Ok(Self { name: fold(&name), data_types, statement: Statement::new(&text, kind) })
     }
 }
@@ -71,11 +76,21 @@ pub(crate) async fn prepare(session: &Session, prepare: &Prepare) -> Result<Outp
     let given = prepare
         .data_types
         .iter()
-        .map(|t| Ok(Some(Arc::new(types::field_of_value_type(t, "", true)?))))
+        .map(|t| Ok(Some(Arc::new(types::field_of_value_type(without_length(t), "", true)?))))
         .collect::<Result<Vec<Option<FieldRef>>>>()?;
     let prepared = Box::pin(session.prepare(prepare.statement.clone(), &given)).await?;
     session.with(|s| s.prepared.insert(prepare.name.clone(), prepared));
     Ok(Output::done("PREPARE"))
+}
+
+/// Parameters have no length, as in PostgreSQL.
+const fn without_length(data_type: &ast::DataType) -> &ast::DataType {
+    match data_type {
+        ast::DataType::Varchar(Some(_)) | ast::DataType::CharacterVarying(Some(_)) => {
+            &ast::DataType::Varchar(None)
+        }
+        other => other,
+    }
 }
 
 /// The columns that EXECUTE yields.
@@ -99,10 +114,11 @@ pub(crate) async fn execute(session: &Session, execute: &Execute) -> Result<Outp
             execute.values.len()
         )));
     }
-    let values = execute.values.iter().zip(fields).map(|(value, field)| {
-        let constant = plan::constant(&state, &value.to_string())?;
-        Ok(constant.cast_to(field.data_type())?)
-    });
+    let values = execute
+        .values
+        .iter()
+        .zip(fields)
+        .map(|(value, field)| plan::constant_of(&state, &value.to_string(), field));
     session.run(&prepared, values.collect::<Result<Vec<_>>>()?).await
 }
 

@@ -110,9 +110,7 @@ pub(crate) async fn plan_query(
 ) -> Result<Planned> {
     let mut query = query.clone();
     let given = with_cast_types(&query, given);
-    if let ast::SetExpr::Select(select) = query.body.as_ref()
-        && select.into.is_some()
-    {
+    if selects_into(&query.body) {
         return Err(Error::unsupported("SELECT INTO is not supported")
             .with_hint("Use CREATE TABLE name AS SELECT ..."));
     }
@@ -125,6 +123,16 @@ pub(crate) async fn plan_query(
         plan = pg_catalog::shown(plan, system)?;
     }
     Ok(Planned { plan, names, tables: resolver.tables() })
+}
+
+/// Whether a query or a part of it says `INTO`.
+fn selects_into(body: &ast::SetExpr) -> bool {
+    match body {
+        ast::SetExpr::Select(select) => select.into.is_some(),
+        ast::SetExpr::Query(query) => selects_into(&query.body),
+        ast::SetExpr::SetOperation { left, right, .. } => selects_into(left) || selects_into(right),
+        _ => false,
+    }
 }
 
 /// Optimizes a plan and starts it.

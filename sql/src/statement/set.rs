@@ -10,6 +10,7 @@ use crate::error::{Error, Result, state};
 use crate::output::{Notice, Output};
 use crate::resolve::fold;
 use crate::session::Session;
+use crate::transaction::Transaction;
 
 /// `SET name = value`, `SET LOCAL`, `SET TIME ZONE`, `SET TRANSACTION`, `SET NAMES`.
 pub(crate) fn run(session: &Session, set: &ast::Set) -> Result<Output> {
@@ -50,6 +51,14 @@ fn assign(session: &Session, name: &str, value: &str, local: bool) -> Result<()>
         session.notice(Notice::warning(state::NO_ACTIVE_TRANSACTION, warning));
         return session.with(|s| s.settings.clone().set(name, value));
     }
+    if name.eq_ignore_ascii_case("transaction_read_only") {
+        let read_only = session.with(|s| {
+            let mut asked = s.settings.clone();
+            asked.set(name, value)?;
+            Ok::<bool, Error>(asked.bool(name))
+        })?;
+        return session.with(|s| s.transaction.as_mut().map_or(Ok(()), |t| set_mode(t, read_only)));
+    }
     session.with(|s| {
         if local { s.settings.set_local(name, value) } else { s.settings.set(name, value) }
     })
@@ -64,16 +73,30 @@ fn transaction_modes(
         let ast::TransactionMode::AccessMode(access) = mode else { continue };
         let read_only = *access == ast::TransactionAccessMode::ReadOnly;
         session.with(|s| match &mut s.transaction {
-            Some(open) if !for_session => {
-                open.read_only = read_only;
-                Ok(())
-            }
-            _ => {
+            _ if for_session => {
                 let value = if read_only { "on" } else { "off" };
                 s.settings.set("default_transaction_read_only", value)
             }
+            Some(open) => set_mode(open, read_only),
+            None => Ok(()),
         })?;
     }
+    if !for_session && !session.in_transaction() {
+        let warning = "SET TRANSACTION can only be used in transaction blocks";
+        session.notice(Notice::warning(state::NO_ACTIVE_TRANSACTION, warning));
+    }
+    Ok(())
+}
+
+/// A transaction that only reads may be opened to writes before it has read anything.
+fn set_mode(open: &mut Transaction, read_only: bool) -> Result<()> {
+    if open.read_only && !read_only && open.queried {
+        return Err(Error::new(
+            state::ACTIVE_TRANSACTION,
+            "transaction read-write mode must be set before any query",
+        ));
+    }
+    open.read_only = read_only;
     Ok(())
 }
 
@@ -88,9 +111,7 @@ fn joined(name: &str, words: &[String]) -> String {
         return words.join(", ");
     }
     let quoted = words.iter().map(|word| {
-        let plain = word.split(',').all(|part| {
-            part.trim().chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-        });
+        let plain = word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         if plain || word.starts_with('"') { word.clone() } else { format!("\"{word}\"") }
     });
     quoted.collect::<Vec<_>>().join(", ")
@@ -151,7 +172,7 @@ pub(crate) fn show(session: &Session, name: &str) -> Result<Output> {
             Arc::new(StringArray::from_iter_values(all.iter().map(|row| row.2))),
         ]
     } else {
-        let value = session.with(|s| s.settings.get(name))?;
+        let value = session.with(|s| s.shown(name))?;
         vec![Arc::new(StringArray::from(vec![value]))]
     };
     let batch = RecordBatch::try_new(schema, columns)?;

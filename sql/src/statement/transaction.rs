@@ -9,7 +9,7 @@ use crate::error::{Error, Result, state};
 use crate::output::{Notice, Output};
 use crate::resolve::fold;
 use crate::session::Session;
-use crate::transaction::Transaction;
+use crate::transaction::{Beside, Transaction};
 
 /// `BEGIN` or `START TRANSACTION`. Among statements that came together it opens a transaction that
 /// holds those before it, too, as in PostgreSQL.
@@ -27,7 +27,7 @@ pub(crate) fn begin(session: &Session, modes: &[ast::TransactionMode]) -> Result
             None => {
                 let default = || s.settings.bool("default_transaction_read_only");
                 let read_only = read_only.unwrap_or_else(default);
-                s.transaction = Some(Transaction::new(snapshot, s.settings.clone(), read_only));
+                s.transaction = Some(Transaction::new(snapshot, s.beside(), read_only));
                 false
             }
         }
@@ -66,17 +66,19 @@ pub(crate) async fn finish(session: &Session) -> Result<bool> {
     let commitment = session.commitment();
     let _committing = commitment.make();
     let Some(transaction) = session.with(|s| s.transaction.take()) else { return Ok(true) };
-    session.cursors().close_without_hold();
     if transaction.failed {
-        session.with(|s| s.settings = transaction.settings);
+        give_back(session, transaction.beside);
         return Ok(false);
     }
-    let before = transaction.settings.clone();
-    let committed = transaction.commit(session.engine()).await;
-    session.with(|s| match committed {
-        Ok(()) => s.settings.end_transaction(),
-        Err(_) => s.settings = before,
-    });
+    let before = transaction.beside.clone();
+    let temporary = session.with(|s| s.temporary_ids());
+    let committed = transaction.commit(session.engine(), session.user(), &temporary).await;
+    if committed.is_ok() {
+        session.cursors().close_without_hold();
+        session.with(|s| s.settings.end_transaction());
+    } else {
+        give_back(session, before);
+    }
     committed.map(|()| true)
 }
 
@@ -93,25 +95,32 @@ pub(crate) fn rollback(
 ) -> Result<Output> {
     refuse_chain(chain)?;
     if let Some(name) = savepoint {
-        open(session, "ROLLBACK TO SAVEPOINT", |t| t.rollback_to(&fold(name)))?;
+        let beside = open(session, "ROLLBACK TO SAVEPOINT", |t| t.rollback_to(&fold(name)))?;
+        session.cursors().close_since(beside.next_cursor);
+        session.with(|s| s.restore(beside));
         return Ok(Output::done("ROLLBACK"));
     }
     if !begun(session) {
         session.notice(no_transaction());
     }
-    session.cursors().close_without_hold();
-    session.with(|s| {
-        if let Some(transaction) = s.transaction.take() {
-            s.settings = transaction.settings;
-        }
-    });
+    if let Some(transaction) = session.with(|s| s.transaction.take()) {
+        give_back(session, transaction.beside);
+    }
     Ok(Output::done("ROLLBACK"))
+}
+
+/// What the session held before a transaction that did not hold.
+fn give_back(session: &Session, beside: Beside) {
+    session.cursors().close_since(beside.next_cursor);
+    session.cursors().close_without_hold();
+    session.with(|s| s.restore(beside));
 }
 
 /// `SAVEPOINT name`.
 pub(crate) fn savepoint(session: &Session, name: &ast::Ident) -> Result<Output> {
+    let beside = session.with(|s| s.beside());
     open(session, "SAVEPOINT", |t| {
-        t.savepoint(&fold(name));
+        t.savepoint(&fold(name), beside);
         Ok(())
     })?;
     Ok(Output::done("SAVEPOINT"))

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use catalog::{LoadedFile, TableSnapshot};
+use catalog::{LoadedFile, Location, TableSnapshot};
 use datafusion::sql::sqlparser::ast;
 use ingest::Origin;
 use ingest::files::{self, File, ReadOptions, Tally};
@@ -36,6 +36,7 @@ pub(super) async fn run(
     options: &Options,
 ) -> Result<Output> {
     let place = session.engine().catalog.resolve(&session.snapshot(), location)?;
+    refuse_own(session, &place, location)?;
     for _ in 0..ATTEMPTS_MAX {
         let pinned = dml::target(session, name).await?;
         let input = input_schema(&pinned, columns)?;
@@ -53,6 +54,17 @@ pub(super) async fn run(
         format!("could not load \"{location}\": others load the same files again and again"),
     )
     .with_hint("Run the statement again."))
+}
+
+/// What the server keeps for itself in the warehouse is not for statements to read.
+pub(crate) fn refuse_own(session: &Session, place: &Location, location: &str) -> Result<()> {
+    let own = session.engine().catalog.stores().in_warehouse("_tarn")?;
+    if place.url == own.url && place.path.prefix_matches(&own.path) {
+        let message = format!("permission denied for location \"{location}\"");
+        return Err(Error::new(state::INSUFFICIENT_PRIVILEGE, message)
+            .with_detail("It is part of the warehouse that the server keeps for itself."));
+    }
+    Ok(())
 }
 
 /// Which files are to be loaded, and which load of each it is.
