@@ -16,6 +16,7 @@ use catalog::{
     CacheCounts, CacheOptions, Catalog, Clock, LakeTable, Options, SecretKey, StoreOptions, Stores,
     SystemClock,
 };
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -286,7 +287,10 @@ fn base_state(config: &EngineConfig, runtime: &Arc<RuntimeEnv>, compute: Compute
     functions.push(timezone);
     functions.extend(semantics::time_functions().map(Arc::new));
     builder.relation_planners().get_or_insert_default().extend(relations);
-    builder.build()
+    let mut state = builder.build();
+    // In a select list it gives rows in PostgreSQL, and an array here: refused, rather than that.
+    let _array = state.deregister_udf("generate_series");
+    state
 }
 
 fn temporary_stores(folder: &tempdir::Folder) -> Result<Stores> {

@@ -59,8 +59,23 @@ pub(crate) fn one_table<'a>(
 ) -> Result<(&'a ast::ObjectName, Option<String>)> {
     if let [ast::TableWithJoins { relation, joins }] = from
         && joins.is_empty()
-        && let ast::TableFactor::Table { name, alias, args: None, .. } = relation
+        && let ast::TableFactor::Table {
+            name,
+            alias,
+            args: None,
+            version: None,
+            sample: None,
+            with_hints,
+            partitions,
+            ..
+        } = relation
+        && with_hints.is_empty()
+        && partitions.is_empty()
     {
+        if alias.as_ref().is_some_and(|alias| !alias.columns.is_empty()) {
+            let what = format!("{statement} with other names for columns is not supported");
+            return Err(Error::unsupported(what));
+        }
         return Ok((name, alias.as_ref().map(|a| fold(&a.name))));
     }
     Err(Error::unsupported(format!("{statement} changes one table, without joins")))
