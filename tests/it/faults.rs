@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::Command;
@@ -52,6 +53,14 @@ struct Promises {
 type Found = (BTreeMap<i64, (i64, i64)>, BTreeMap<i64, i64>);
 
 fn kill_loop() -> Result<Completion, Failed> {
+    repeatable("faults", kill_times)
+}
+
+/// Runs a test of kills, their seed and a Python; where it fails, tells how to run it again.
+fn repeatable<F: Future<Output = ()>>(
+    what: &str,
+    test: impl FnOnce(u64, u64, PathBuf) -> F,
+) -> Result<Completion, Failed> {
     let python = match components::python(Path::new(env!("CARGO_TARGET_TMPDIR"))) {
         Ok(python) => python,
         Err(reason) => return Ok(skipped(&reason)),
@@ -59,8 +68,8 @@ fn kill_loop() -> Result<Completion, Failed> {
     let seed = tests::setting("TARN_TEST_SEED").map_or_else(any_seed, |text| text.parse().unwrap());
     let kills =
         tests::setting("TARN_TEST_KILLS").map_or(KILLS_DEFAULT, |text| text.parse().unwrap());
-    tests::note(&format!("faults: {kills} kills, TARN_TEST_SEED={seed}"));
-    let outcome = std::panic::catch_unwind(|| run(kill_times(kills, seed, &python)));
+    tests::note(&format!("{what}: {kills} kills, TARN_TEST_SEED={seed}"));
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| run(test(kills, seed, python))));
     outcome.map_err(|_| Failed::from(format!("repeat it with TARN_TEST_SEED={seed}")))?;
     Ok(Completion::Completed)
 }
@@ -69,7 +78,7 @@ fn any_seed() -> u64 {
     RandomState::new().hash_one("seed")
 }
 
-async fn kill_times(kills: u64, seed: u64, python: &Path) {
+async fn kill_times(kills: u64, seed: u64, python: PathBuf) {
     let mut server = TestServer::start();
     let setup = PgDatabase::connect(server.pg()).await.unwrap();
     let tables = "CREATE TABLE raw.copied (load bigint NOT NULL, id bigint NOT NULL, payload text);
@@ -93,7 +102,7 @@ async fn kill_times(kills: u64, seed: u64, python: &Path) {
         extend(&mut singles, inserting.await.unwrap());
 
         check(
-            &read_by_python(python, &server.warehouse()),
+            &read_by_python(&python, &server.warehouse()),
             &loads,
             &singles,
             &format!("kill {round}, deltalake"),

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -14,24 +14,13 @@ use libtest_mimic::{Completion, Failed};
 use tests::{PgDatabase, SqlError, TestServer, components, repository};
 use tokio::sync::mpsc;
 
-use super::{KILLS_DEFAULT, Moments, any_seed};
-use crate::{run, skipped};
+use super::{Moments, repeatable};
 
 pub(super) fn kill_loop() -> Result<Completion, Failed> {
-    let python = match components::python(Path::new(env!("CARGO_TARGET_TMPDIR"))) {
-        Ok(python) => python,
-        Err(reason) => return Ok(skipped(&reason)),
-    };
-    let seed = tests::setting("TARN_TEST_SEED").map_or_else(any_seed, |text| text.parse().unwrap());
-    let kills =
-        tests::setting("TARN_TEST_KILLS").map_or(KILLS_DEFAULT, |text| text.parse().unwrap());
-    tests::note(&format!("commits: {kills} kills, TARN_TEST_SEED={seed}"));
-    let outcome = std::panic::catch_unwind(|| run(kill_times(kills, seed, &python)));
-    outcome.map_err(|_| Failed::from(format!("repeat it with TARN_TEST_SEED={seed}")))?;
-    Ok(Completion::Completed)
+    repeatable("commits", kill_times)
 }
 
-async fn kill_times(kills: u64, seed: u64, python: &Path) {
+async fn kill_times(kills: u64, seed: u64, python: PathBuf) {
     let mut server = TestServer::start();
     let setup = PgDatabase::connect(server.pg()).await.unwrap();
     let tables = "CREATE TABLE raw.first (id bigint NOT NULL);
@@ -81,7 +70,7 @@ async fn kill_times(kills: u64, seed: u64, python: &Path) {
          hold and {gone} left nothing",
         acknowledged.len()
     ));
-    assert_eq!(read_by_python(python, &server.warehouse()), acknowledged, "deltalake");
+    assert_eq!(read_by_python(&python, &server.warehouse()), acknowledged, "deltalake");
 }
 
 /// The statements of a transaction, all but its end.
