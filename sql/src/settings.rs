@@ -511,7 +511,7 @@ fn parse_memory_kb(value: &str) -> Option<u64> {
 fn shown_memory(kilobytes: u64) -> String {
     let units = [(1 << 30, "TB"), (1 << 20, "GB"), (1 << 10, "MB"), (1, "kB")];
     let (size, unit) =
-        units.into_iter().find(|(size, _)| kilobytes % size == 0).unwrap_or((1, "kB"));
+        units.into_iter().find(|(size, _)| kilobytes.is_multiple_of(*size)).unwrap_or((1, "kB"));
     format!("{}{unit}", kilobytes / size)
 }
 

@@ -96,6 +96,7 @@ pub(crate) struct Transaction {
 }
 
 impl Transaction {
+    #[expect(clippy::disallowed_methods, reason = "the planner's own now() is of this clock")]
     pub(crate) fn new(base: Arc<Snapshot>, beside: Beside, read_only: bool) -> Self {
         Self {
             overlay: Arc::clone(&base),
@@ -164,7 +165,7 @@ impl Transaction {
                 known.adds.extend(staged.adds);
                 known.removes.extend(gone);
                 known.loaded.extend(staged.loaded);
-                known.definition = staged.definition.or(known.definition.take());
+                known.definition = staged.definition.or_else(|| known.definition.take());
             }
             None => {
                 self.staged.insert(id, staged);

@@ -74,6 +74,7 @@ impl ScalarUDFImpl for Now {
         })
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the wall clock is what it tells")]
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
         if self.clock != Clock::Wall {
             return Err(Error::internal("the time of a statement is put into its plan").into());
