@@ -8,6 +8,7 @@ mod ledger;
 mod races;
 mod rows;
 mod statistics_of_writes;
+mod vacuum;
 
 use std::sync::Arc;
 

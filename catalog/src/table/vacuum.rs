@@ -69,6 +69,10 @@ impl LakeTable {
             }
         }
         drop(objects);
+        // A transaction that took longer than a day may have committed meanwhile.
+        let newest = self.update().await?;
+        let named: HashSet<Path> = names(newest.files().map(|file| file.path())).collect();
+        gone.retain(|(name, _)| !named.contains(name));
         gone.sort_by(|(one, _), (other, _)| one.cmp(other));
         if !dry_run {
             self.delete_objects(&gone).await?;
