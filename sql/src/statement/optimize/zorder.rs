@@ -3,7 +3,6 @@
 //! A column's values become ranks among a sample of them, so that skew and types play no part, and the
 //! bits of the ranks are interleaved. Rows near each other in that order are near in every column.
 
-use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -26,6 +25,7 @@ use crate::statement::select;
 pub(super) const COLUMNS_MAX: usize = 6;
 /// Bits of a rank.
 const BITS: usize = 10;
+const RANKS: usize = 1 << BITS;
 /// Values of a column that ranks are taken from.
 const SAMPLE_MAX: usize = 16_384;
 
@@ -43,7 +43,7 @@ struct ZValue {
     columns: Vec<Ranks>,
 }
 
-/// The values of a column at which its rank grows, ascending, as bytes that compare as they do.
+/// The first value of each rank of a column, ascending, as bytes that compare as they do.
 #[derive(Debug)]
 struct Ranks {
     converter: RowConverter,
@@ -122,25 +122,20 @@ impl Sample {
     fn ranks(mut self) -> Ranks {
         self.values.sort_unstable();
         let count = self.values.len();
-        let ranks = 1 << BITS;
-        let mut bounds: Vec<OwnedRow> =
-            (1..ranks).filter_map(|rank| self.values.get(rank * count / ranks).cloned()).collect();
-        bounds.dedup();
-        Ranks { converter: self.converter, bounds }
+        let bounds = (0..RANKS).filter_map(|rank| self.values.get(rank * count / RANKS).cloned());
+        Ranks { bounds: bounds.collect(), converter: self.converter }
     }
 }
 
 impl Ranks {
-    /// The rank of each value, spread over all bits.
+    /// The rank of each value: the share of the rows that are before it, in parts of `RANKS`. So each
+    /// bit halves the rows, however they are spread, and a value that many rows share has one rank.
     fn of(&self, column: &ArrayRef) -> DfResult<Vec<u64>> {
         let rows = self.converter.convert_columns(&[Arc::clone(column)])?;
-        // Few different values use the high bits, as many do.
-        let shift =
-            BITS - self.bounds.len().checked_ilog2().map_or(0, |log| log as usize + 1).min(BITS);
         let rank = |row: arrow::row::Row<'_>| {
-            let below =
-                self.bounds.partition_point(|bound| bound.row().cmp(&row) != Ordering::Greater);
-            (below as u64) << shift
+            let before = self.bounds.partition_point(|bound| bound.row() < row);
+            let begins = self.bounds.get(before).is_some_and(|bound| bound.row() == row);
+            if begins { before as u64 } else { before.saturating_sub(1) as u64 }
         };
         Ok(rows.iter().map(rank).collect())
     }
@@ -175,13 +170,21 @@ impl ScalarUDFImpl for ZValue {
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
         let columns = ColumnarValue::values_to_arrays(&arguments.args)?;
-        let mut values = vec![0_u64; arguments.number_rows];
-        for (at, (ranks, column)) in self.columns.iter().zip(&columns).enumerate() {
+        Ok(ColumnarValue::Array(Arc::new(UInt64Array::from(self.values(&columns)?))))
+    }
+}
+
+impl ZValue {
+    /// The place of each row in the order.
+    fn values(&self, columns: &[ArrayRef]) -> DfResult<Vec<u64>> {
+        let rows = columns.first().map_or(0, |column| column.len());
+        let mut values = vec![0_u64; rows];
+        for (at, (ranks, column)) in self.columns.iter().zip(columns).enumerate() {
             for (value, rank) in values.iter_mut().zip(ranks.of(column)?) {
                 *value |= spread(rank, self.columns.len()) << (self.columns.len() - 1 - at);
             }
         }
-        Ok(ColumnarValue::Array(Arc::new(UInt64Array::from(values))))
+        Ok(values)
     }
 }
 
@@ -192,12 +195,66 @@ fn spread(rank: u64, stride: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::spread;
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::sync::Arc;
+
+    use arrow::array::{Array, ArrayRef, Int64Array, StringArray};
+    use datafusion::logical_expr::{Signature, Volatility};
+
+    use super::{Sample, ZValue, spread};
 
     #[test]
     fn bits_are_interleaved() {
         assert_eq!(spread(0b1011, 1), 0b1011);
         assert_eq!(spread(0b1011, 2), 0b0100_0101);
         assert_eq!(spread(0b11_1111_1111, 6), (0..10).map(|bit| 1_u64 << (bit * 6)).sum::<u64>());
+    }
+
+    /// Rows in files by that order: how many files a condition on one column opens, of `files`.
+    fn opened(columns: &[ArrayRef], files: usize, matches: impl Fn(usize) -> bool) -> usize {
+        let ranks = columns.iter().map(|column| {
+            let mut sample = Sample::new(column.data_type().clone()).unwrap();
+            sample.add(column).unwrap();
+            sample.ranks()
+        });
+        let signature = Signature::any(columns.len(), Volatility::Immutable);
+        let order = ZValue { signature, columns: ranks.collect() };
+        let values = order.values(columns).unwrap();
+        let mut rows: Vec<usize> = (0..values.len()).collect();
+        rows.sort_by_key(|row| values[*row]);
+        rows.chunks(rows.len() / files).filter(|file| file.iter().any(|row| matches(*row))).count()
+    }
+
+    /// A grid of 64 by 64, of which one column is skewed and the other is text. In 16 files a tenth of
+    /// either column's values is in few of them, whichever column is asked for.
+    #[test]
+    fn rows_that_are_near_in_any_column_are_in_few_files() {
+        let numbers: Vec<i64> = (0..4096).map(|n: i64| (n * 37 % 64).pow(3)).collect();
+        let words: Vec<String> = (0..4096).map(|n: i64| format!("w{:02}", n / 64)).collect();
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from(numbers.clone())),
+            Arc::new(StringArray::from(words.clone())),
+        ];
+        let low = opened(&columns, 16, |row| numbers[row] < 6 * 6 * 6);
+        let first = opened(&columns, 16, |row| *words[row] < *"w06");
+        assert!(low <= 4 && first <= 4, "{low} and {first} of 16");
+    }
+
+    #[test]
+    fn a_sample_stays_small_and_spread() {
+        let mut sample = Sample::new(arrow::datatypes::DataType::Int64).unwrap();
+        for start in 0..100 {
+            let column: ArrayRef =
+                Arc::new(Int64Array::from_iter_values(start * 1_000..(start + 1) * 1_000));
+            sample.add(&column).unwrap();
+        }
+        assert!((8_192..16_384).contains(&sample.values.len()), "{}", sample.values.len());
+        let ranks = sample.ranks();
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![0, 25_000, 50_000, 99_999]));
+        let found = ranks.of(&column).unwrap();
+        let near = |rank: u64, expected: u64| rank.abs_diff(expected) <= 8;
+        assert!(near(found[0], 0) && near(found[1], 256) && near(found[2], 512), "{found:?}");
+        assert!(near(found[3], 1_023), "{found:?}");
     }
 }
