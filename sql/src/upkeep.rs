@@ -4,7 +4,7 @@
 //! group of files at a time, and a statement that changes a file of the group wins over it.
 //! Never: a statement waits for upkeep, or fails because of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ async fn look(engine: &Weak<Engine>, looked: &mut HashMap<String, i64>) -> bool 
     let Some(tables) = engine.upgrade().map(|engine| engine.catalog.open_tables()) else {
         return false;
     };
+    let names: HashSet<String> = tables.iter().map(|table| table.location().to_string()).collect();
+    looked.retain(|name, _| names.contains(name));
     for table in tables {
         let snapshot = table.current();
         let known = looked.insert(table.location().to_string(), snapshot.version);
@@ -57,6 +59,7 @@ async fn look(engine: &Weak<Engine>, looked: &mut HashMap<String, i64>) -> bool 
             continue;
         }
         for group in snapshot.groups_to_compact() {
+            let group = worth_while(group);
             if group.len() < FILES_MIN {
                 continue;
             }
@@ -73,6 +76,22 @@ async fn look(engine: &Weak<Engine>, looked: &mut HashMap<String, i64>) -> bool 
         }
     }
     true
+}
+
+/// The files of a group without those that are larger than all smaller ones together: so a row is
+/// written again only into a file at least twice as large, a number of times that grows with the
+/// logarithm of the rows.
+fn worth_while(mut group: Vec<Arc<DataFile>>) -> Vec<Arc<DataFile>> {
+    let mut sizes: Vec<u64> = group.iter().map(|file| file.byte_count()).collect();
+    sizes.sort_unstable();
+    let mut all: u64 = sizes.iter().sum();
+    while let Some(largest) = sizes.last().copied().filter(|largest| *largest > all - largest) {
+        all -= largest;
+        sizes.pop();
+    }
+    let largest = sizes.last().copied().unwrap_or(0);
+    group.retain(|file| file.byte_count() <= largest);
+    group
 }
 
 async fn compact(
