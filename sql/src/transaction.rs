@@ -211,13 +211,14 @@ impl Transaction {
         })
     }
 
-    /// Makes everything visible to everyone at once. The session's own tables, `temporary`, follow.
+    /// Makes everything visible to everyone at once. The session's own tables, `temporary`, follow; what
+    /// went wrong with them is given back, since the transaction holds by then.
     pub(crate) async fn commit(
         self,
         engine: &Engine,
         user: &str,
         temporary: &HashSet<Uuid>,
-    ) -> Result<()> {
+    ) -> Result<Vec<Error>> {
         let Self { base, changes, overlay, staged, created, .. } = self;
         if !staged.is_empty() {
             engine.catch_up().await?;
@@ -238,10 +239,11 @@ impl Transaction {
             let name = failure.id.and_then(|id| staged.get(&id)).map(|staged| &*staged.name);
             failed(failure.error, name)
         })?;
+        let mut failures = Vec::new();
         for (id, staged) in staged.iter().filter(|(id, _)| temporary.contains(id)) {
-            staged.commit_alone(*id, user).await?;
+            failures.extend(staged.commit_alone(*id, user).await.err());
         }
-        Ok(())
+        Ok(failures)
     }
 }
 

@@ -73,13 +73,22 @@ pub(crate) async fn finish(session: &Session) -> Result<bool> {
     let before = transaction.beside.clone();
     let temporary = session.with(|s| s.temporary_ids());
     let committed = transaction.commit(session.engine(), session.user(), &temporary).await;
-    if committed.is_ok() {
-        session.cursors().close_without_hold();
-        session.with(|s| s.settings.end_transaction());
-    } else {
-        give_back(session, before);
+    match committed {
+        Ok(failures) => {
+            session.cursors().close_without_hold();
+            session.with(|s| s.settings.end_transaction());
+            for failure in failures {
+                let what = failure.message();
+                let warning = format!("committed, but a temporary table lost its changes: {what}");
+                session.notice(Notice::warning(state::IO_ERROR, warning));
+            }
+            Ok(true)
+        }
+        Err(error) => {
+            give_back(session, before);
+            Err(error)
+        }
     }
-    committed.map(|()| true)
 }
 
 /// Whether a BEGIN opened a transaction.
