@@ -77,6 +77,40 @@ pub(crate) fn existing(session: &Session, schema: Option<&str>, name: &str) -> R
     find_in(&snapshot, &path, schema, name).ok_or_else(|| unknown(&snapshot, &path, schema, name))
 }
 
+/// The same, of a table or a materialized view.
+pub(crate) fn existing_with_files(session: &Session, name: &ast::ObjectName) -> Result<Arc<Entry>> {
+    let (schema, name) = split_name(name)?;
+    let entry = existing(session, schema.as_deref(), &name)?;
+    if entry.table().is_none() {
+        return Err(Error::new(
+            state::WRONG_OBJECT_TYPE,
+            format!("{} \"{}\" has no files", entry.kind(), entry.qualified_name()),
+        ));
+    }
+    Ok(entry)
+}
+
+/// Whether a statement that met `error` is to be carried out again, and makes it over what others have
+/// committed. Not within a transaction, which keeps its versions.
+pub(crate) async fn goes_again(
+    session: &Session,
+    pinned: &Pinned,
+    error: &Error,
+    attempt: &mut usize,
+) -> Result<bool> {
+    if error.sqlstate() != state::SERIALIZATION_FAILURE
+        || *attempt >= ATTEMPTS_MAX
+        || session.in_transaction()
+    {
+        return Ok(false);
+    }
+    *attempt += 1;
+    // What is read of a table follows the catalog, too.
+    session.engine().catalog.refresh().await?;
+    pinned.table.update().await?;
+    Ok(true)
+}
+
 /// The columns that clients supply: all but those that the server fills.
 pub(crate) fn user_schema(schema: &SchemaRef) -> SchemaRef {
     let fields = schema.fields().iter().filter(|f| !generated(f)).map(Arc::clone);
@@ -349,15 +383,12 @@ pub(crate) async fn rewrite(
     loop {
         let pinned = target(session, name).await?;
         match rewrite_once(session, &pinned, rewrite, parameters).await {
-            Err(error)
-                if error.sqlstate() == state::SERIALIZATION_FAILURE
-                    && attempt < ATTEMPTS_MAX
-                    && !session.in_transaction() =>
-            {
-                attempt += 1;
-                pinned.table.update().await?;
+            Err(error) => {
+                if !goes_again(session, &pinned, &error, &mut attempt).await? {
+                    return Err(error);
+                }
             }
-            other => return other,
+            done => return done,
         }
     }
 }

@@ -521,21 +521,21 @@ impl Session {
 
     /// The table of an entry at the version that the session reads.
     pub(crate) async fn pin(&self, entry: &Arc<Entry>) -> Result<Pinned> {
-        let table = self.engine.catalog.table(entry).await?;
+        let catalog = &self.engine.catalog;
         let name = QualifiedName { schema: entry.schema.clone(), name: entry.name.clone() };
         let known = self.with(|s| s.transaction.as_ref().and_then(|t| t.pinned(entry.id)));
-        let snapshot = match known {
-            Some(snapshot) => snapshot,
+        let (table, snapshot) = match known {
+            Some(snapshot) => (catalog.table(entry).await?, snapshot),
             None => {
                 let staleness = self.engine.config.catalog_staleness_ms.saturating_mul(1_000);
                 let age = i64::try_from(staleness).unwrap_or(i64::MAX);
-                let (_, snapshot) = self.engine.catalog.pin(entry, age).await?;
+                let (table, snapshot) = catalog.pin(entry, age).await?;
                 self.with(|s| {
                     if let Some(open) = &mut s.transaction {
                         open.pin(entry.id, Arc::clone(&snapshot));
                     }
                 });
-                snapshot
+                (table, snapshot)
             }
         };
         Ok(Pinned { id: entry.id, name, table, snapshot })
@@ -573,6 +573,17 @@ impl Session {
                 Ok(())
             }
         }
+    }
+
+    /// For statements that commit by themselves, in several steps or of what no overlay can show.
+    pub(crate) fn refuse_in_transaction(&self, statement: &str) -> Result<()> {
+        if self.in_transaction() {
+            return Err(Error::new(
+                state::ACTIVE_TRANSACTION,
+                format!("{statement} cannot run inside a transaction block"),
+            ));
+        }
+        Ok(())
     }
 
     pub(crate) fn refuse_read_only(&self) -> Result<()> {

@@ -22,9 +22,6 @@ use crate::statement::{create_table, drop};
 use crate::transaction::Staged;
 use evolution::Evolution;
 
-/// How often a change is made again when others have changed the table meanwhile.
-const ATTEMPTS_MAX: usize = 15;
-
 /// Carries the operations out, one after another.
 pub(crate) async fn run(session: &Session, alter: &ast::AlterTable) -> Result<Output> {
     session.refuse_read_only()?;
@@ -88,13 +85,10 @@ async fn evolve(
             evolution.apply(operation)?;
         }
         match evolution.commit().await {
-            Err(error)
-                if error.sqlstate() == state::SERIALIZATION_FAILURE
-                    && attempt < ATTEMPTS_MAX
-                    && !session.in_transaction() =>
-            {
-                attempt += 1;
-                pinned.table.update().await?;
+            Err(error) => {
+                if !dml::goes_again(session, &pinned, &error, &mut attempt).await? {
+                    return Err(error);
+                }
             }
             done => return done,
         }

@@ -202,6 +202,10 @@ fn refuse_other_constants(insert: &ast::Insert, schema: &SchemaRef) -> Result<()
     };
     for row in &values.rows {
         for (value, name) in row.content.iter().zip(&insert.columns) {
+            let mut value = value;
+            while let ast::Expr::UnaryOp { expr, .. } | ast::Expr::Nested(expr) = value {
+                value = expr;
+            }
             let kind = match value {
                 ast::Expr::Value(value) => match &value.value {
                     ast::Value::Boolean(_) => DataType::Boolean,

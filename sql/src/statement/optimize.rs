@@ -20,7 +20,7 @@ use crate::dml;
 use crate::error::{Error, Result, state};
 use crate::output::{Notice, Output};
 use crate::parser::{expect_word, expected, parse_word, parse_words, syntax_error};
-use crate::resolve::{fold, split_name};
+use crate::resolve::fold;
 use crate::session::Session;
 use crate::statement::select;
 use zorder::ZOrder;
@@ -64,20 +64,8 @@ pub(crate) struct Rewritten {
 /// Writes files anew and tells how many.
 pub(crate) async fn run(session: &Session, optimize: &Optimize) -> Result<Output> {
     session.refuse_read_only()?;
-    if session.in_transaction() {
-        return Err(Error::new(
-            state::ACTIVE_TRANSACTION,
-            "OPTIMIZE cannot run inside a transaction block",
-        ));
-    }
-    let (schema, name) = split_name(&optimize.table)?;
-    let entry = dml::existing(session, schema.as_deref(), &name)?;
-    if entry.table().is_none() {
-        return Err(Error::new(
-            state::WRONG_OBJECT_TYPE,
-            format!("{} \"{}\" has no files", entry.kind(), entry.qualified_name()),
-        ));
-    }
+    session.refuse_in_transaction("OPTIMIZE")?;
+    let entry = dml::existing_with_files(session, &optimize.table)?;
     let pinned = session.pin(&entry).await?;
     let (table, snapshot) = (&pinned.table, &pinned.snapshot);
     let columns = columns(optimize, snapshot)?;

@@ -51,12 +51,7 @@ pub(crate) async fn run(session: &Session, refresh: &Refresh) -> Result<Output> 
             format!("\"{}\" is not a materialized view", entry.qualified_name()),
         ));
     };
-    if session.in_transaction() {
-        return Err(Error::new(
-            state::ACTIVE_TRANSACTION,
-            "REFRESH MATERIALIZED VIEW cannot run inside a transaction block",
-        ));
-    }
+    session.refuse_in_transaction("REFRESH MATERIALIZED VIEW")?;
     let pinned = session.pin(&entry).await?;
     let state = session.planning_state();
     let statement = ast::Statement::Query(parser::parse_query(sql)?);

@@ -203,12 +203,7 @@ pub(crate) fn reset(session: &Session, what: &ast::Reset) -> Result<Output> {
 pub(crate) fn discard(session: &Session, object: &ast::DiscardObject) -> Result<Output> {
     match object {
         ast::DiscardObject::ALL => {
-            if session.in_transaction() {
-                return Err(Error::new(
-                    state::ACTIVE_TRANSACTION,
-                    "DISCARD ALL cannot run inside a transaction block",
-                ));
-            }
+            session.refuse_in_transaction("DISCARD ALL")?;
             session.cursors().close_all();
             session.drop_temporary_tables();
             session.with(|s| {

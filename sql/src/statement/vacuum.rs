@@ -16,7 +16,6 @@ use crate::dml;
 use crate::error::{Error, Result, state};
 use crate::output::{Notice, Output};
 use crate::parser::{expect_word, expected, parse_word, parse_words, syntax_error};
-use crate::resolve::split_name;
 use crate::session::Session;
 use crate::statement::set::rows_of;
 
@@ -87,24 +86,9 @@ pub(crate) fn parse(parser: &mut Parser<'_>) -> Result<Vacuum> {
 /// Removes the files, or lists them.
 pub(crate) async fn run(session: &Session, vacuum: &Vacuum) -> Result<Output> {
     session.refuse_read_only()?;
-    if session.in_transaction() {
-        return Err(Error::new(
-            state::ACTIVE_TRANSACTION,
-            "VACUUM cannot run inside a transaction block",
-        ));
-    }
+    session.refuse_in_transaction("VACUUM")?;
     let entries: Vec<Arc<Entry>> = match &vacuum.table {
-        Some(table) => {
-            let (schema, name) = split_name(table)?;
-            let entry = dml::existing(session, schema.as_deref(), &name)?;
-            if entry.table().is_none() {
-                return Err(Error::new(
-                    state::WRONG_OBJECT_TYPE,
-                    format!("{} \"{}\" has no files", entry.kind(), entry.qualified_name()),
-                ));
-            }
-            vec![entry]
-        }
+        Some(table) => vec![dml::existing_with_files(session, table)?],
         None => {
             session.snapshot().entries().filter(|entry| entry.table().is_some()).cloned().collect()
         }
