@@ -9,7 +9,7 @@ import psycopg
 
 Find = Callable[[str], str]
 WRITERS = 3
-ROWS = 120
+ROWS = 60
 
 
 class Crew:
