@@ -292,7 +292,8 @@ impl FlightSqlService for Service {
         request: Request<Action>,
     ) -> Result<ActionCancelQueryResult, Status> {
         let client = self.sessions.of(&request)?;
-        let status = cancel(&client, &FlightInfo::decode(query.info).map_err(malformed)?)?;
+        let status =
+            cancel(&client, &FlightInfo::decode(query.info).map_err(|error| malformed(&error))?)?;
         // Both messages number their outcomes alike.
         Ok(ActionCancelQueryResult { result: status as i32 })
     }
@@ -313,7 +314,7 @@ impl FlightSqlService for Service {
         if r#type != CANCEL_FLIGHT_INFO {
             return Err(status::unsupported(format!("unknown action \"{}\"", r#type)));
         }
-        let asked = CancelFlightInfoRequest::decode(body).map_err(malformed)?;
+        let asked = CancelFlightInfoRequest::decode(body).map_err(|error| malformed(&error))?;
         let status = cancel(&client, &asked.info.unwrap_or_default())?;
         let body = CancelFlightInfoResult::new(status).encode_to_vec().into();
         let answer = futures::stream::iter([Ok(arrow_flight::Result { body })]);
@@ -545,6 +546,6 @@ fn ipc(schema: &Schema) -> Result<Bytes, Status> {
     message.map(|message| message.0).map_err(|error| status::failed(error.into()))
 }
 
-fn malformed(error: prost::DecodeError) -> Status {
+fn malformed(error: &prost::DecodeError) -> Status {
     status::refused("08P01", format!("cannot read the message: {error}"))
 }

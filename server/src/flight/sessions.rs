@@ -107,7 +107,7 @@ impl Sessions {
         let Authorization::User(user) = Authorization::of(request.metadata())? else {
             return Err(status::refused("28000", "a handshake takes Basic authorization"));
         };
-        let client = self.begin(user, address(request))?;
+        let client = self.begin(&user, address(request))?;
         self.forget_idle();
         let mut by_token = self.by_token.lock();
         if by_token.len() as u64 >= self.sessions_max {
@@ -122,7 +122,7 @@ impl Sessions {
     pub(super) fn of<T>(&self, request: &Request<T>) -> Result<Arc<Client>, Status> {
         match Authorization::of(request.metadata())? {
             Authorization::Token(token) => self.named(&token),
-            Authorization::User(user) => self.of_connection(request, user),
+            Authorization::User(user) => self.of_connection(request, &user),
         }
     }
 
@@ -138,7 +138,7 @@ impl Sessions {
         Ok(Arc::clone(&found.client))
     }
 
-    fn of_connection<T>(&self, request: &Request<T>, user: String) -> Result<Arc<Client>, Status> {
+    fn of_connection<T>(&self, request: &Request<T>, user: &str) -> Result<Arc<Client>, Status> {
         let Some(peer) = request.extensions().get::<Arc<Peer>>() else {
             return self.begin(user, None);
         };
@@ -151,8 +151,8 @@ impl Sessions {
         Ok(client)
     }
 
-    fn begin(&self, user: String, peer: Option<SocketAddr>) -> Result<Arc<Client>, Status> {
-        let principal = auth::admit(&user, peer).map_err(Status::from)?;
+    fn begin(&self, user: &str, peer: Option<SocketAddr>) -> Result<Arc<Client>, Status> {
+        let principal = auth::admit(user, peer).map_err(Status::from)?;
         tracing::debug!(user = principal.user, ?peer, "session begins");
         let start = SessionStart {
             user: principal.user,

@@ -93,12 +93,12 @@ fn parse_text(text: &str, field: &Field, zone: &Zone) -> sql::Result<ScalarValue
         return Ok(ScalarValue::Utf8(Some(text.to_owned())));
     }
     let mut parser = Parser::new(field, zone)?;
-    parser.append(Some(text)).map_err(refused)?;
+    parser.append(Some(text)).map_err(|error| refused(&error))?;
     let array = parser.finish()?;
     Ok(ScalarValue::try_from_array(&array, 0)?)
 }
 
-fn refused(error: sql::text::ValueError) -> sql::Error {
+fn refused(error: &sql::text::ValueError) -> sql::Error {
     let mut refused = sql::Error::new(error.sqlstate(), error.message());
     if let Some(detail) = error.detail() {
         refused = refused.with_detail(detail);

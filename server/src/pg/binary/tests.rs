@@ -1,5 +1,9 @@
 //! Binary values against readers that others wrote: what `postgres-types` reads is what Arrow held.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    reason = "tests; arrays and values are written where they are used"
+)]
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -130,7 +134,7 @@ proptest! {
         let array = Decimal128Array::from(vec![value]).with_precision_and_scale(38, scale).unwrap();
         let expected = plain_decimal(&value.to_string(), scale);
         let bytes = encoded(Arc::new(array), None).remove(0).unwrap();
-        prop_assert_eq!(numeric_text(&bytes), expected.clone());
+        prop_assert_eq!(&numeric_text(&bytes), &expected);
         let wide = Decimal256Array::from(vec![i256::from_i128(value)])
             .with_precision_and_scale(76, scale)
             .unwrap();
