@@ -43,7 +43,7 @@ pub use entry::{
 };
 pub use error::{Error, Result};
 pub use log::{Add, CommitRecord};
-pub use provider::FILE_COLUMN;
+pub use provider::{FILE_COLUMN, ROW_COLUMN};
 pub use registry::{Catalog, TableCommit, TransactionFailure};
 pub use schema::{COMMENT_KEY, DEFAULT_KEY, GENERATED_KEY, TableSpec};
 pub use secrets::{Sealed, SecretKey};

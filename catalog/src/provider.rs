@@ -41,6 +41,9 @@ use reader::IndexedReaders;
 /// The name of the column that holds the path of a row's file.
 pub const FILE_COLUMN: &str = "__file";
 
+/// The name of the column that holds a row's number in its file, from 0.
+pub const ROW_COLUMN: &str = "__row";
+
 /// Bytes for which another thread is worth its while.
 const GROUP_BYTES_MIN: u64 = 1 << 20;
 
@@ -48,9 +51,9 @@ const GROUP_BYTES_MIN: u64 = 1 << 20;
 pub(crate) fn scan(
     location: Location,
     snapshot: Arc<TableSnapshot>,
-    with_file_column: bool,
+    with_places: bool,
 ) -> Arc<dyn TableProvider> {
-    let layout = Arc::new(Layout::new(&snapshot, with_file_column));
+    let layout = Arc::new(Layout::new(&snapshot, with_places));
     Arc::new(PinnedTable { location, snapshot, layout })
 }
 
@@ -160,7 +163,7 @@ impl PinnedTable {
             Some(indices) => Arc::new(self.layout.schema().project(indices)?),
             None => Arc::clone(self.layout.schema()),
         };
-        if schema.field_with_name(FILE_COLUMN).is_ok() {
+        if self.layout.has_places() {
             return Err(DataFusionError::from(Error::Unsupported {
                 what: "cannot change a table with deletion vectors or column mapping".to_owned(),
             }));
@@ -191,7 +194,7 @@ impl PinnedTable {
 
     /// Files in groups of about equal size, at most one for each thread. DataFusion splits large
     /// ones further, by byte ranges.
-    fn groups(&self, files: &[&Arc<DataFile>], partitions: usize) -> Result<Vec<FileGroup>> {
+    fn groups(&self, files: &[Arc<DataFile>], partitions: usize) -> Result<Vec<FileGroup>> {
         let bytes: u64 = files.iter().map(|file| file.byte_count()).sum();
         let useful = usize::try_from(bytes / GROUP_BYTES_MIN).unwrap_or(usize::MAX);
         let count = partitions.min(files.len()).min(useful).max(1);
@@ -240,7 +243,7 @@ impl PinnedTable {
 }
 
 /// Keeps as many files as hold `limit` rows.
-fn keep_enough(files: &mut Vec<&Arc<DataFile>>, limit: usize) {
+fn keep_enough(files: &mut Vec<Arc<DataFile>>, limit: usize) {
     let mut rows: u64 = 0;
     let enough = files.iter().position(|file| {
         // A file without a row count is kept, and promises nothing.

@@ -4,6 +4,7 @@
 //! create, open      load.rs       the newest version, from a checkpoint and the entries after it
 //! current, update   here          the newest known version; the entries that others wrote
 //! at_version        travel.rs     older versions, history
+//! restore           restore.rs    the way back to one
 //! write_files       write.rs      rows to Parquet files that no version names yet
 //! commit            commit.rs     the next version
 //! prepare           prepared.rs   a commit that holds together with those of other tables
@@ -12,6 +13,7 @@
 //!
 //! Never: a commit lists the log, or replays files that it does not touch.
 
+mod bounds;
 mod checkpoints;
 mod commit;
 mod compact;
@@ -20,6 +22,7 @@ mod data_file;
 mod load;
 mod loaded;
 mod prepared;
+mod restore;
 mod snapshot;
 mod statistics;
 mod travel;
@@ -42,6 +45,7 @@ use crate::error::Result;
 use crate::log::{Log, LogEntry};
 use crate::stores::Location;
 
+pub(crate) use bounds::{BoundArrays, FileBounds};
 pub use commit::{Commit, CommitKind};
 pub use data_file::DataFile;
 pub use loaded::LoadedFile;
@@ -177,9 +181,9 @@ impl LakeTable {
         crate::provider::scan_again(earlier, snapshot)
     }
 
-    /// As [`Self::scan`], with one more column, [`crate::FILE_COLUMN`]: the path of each row's file,
-    /// as [`Commit::removes`] takes it.
-    pub fn scan_with_file_column(
+    /// As [`Self::scan`], with the place of each row in two more columns: [`crate::FILE_COLUMN`], the
+    /// path of its file, as [`Commit::removes`] takes it, and [`crate::ROW_COLUMN`], its number there.
+    pub fn scan_with_places(
         self: &Arc<Self>,
         snapshot: Arc<TableSnapshot>,
     ) -> Arc<dyn TableProvider> {

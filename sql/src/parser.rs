@@ -7,6 +7,7 @@
 mod spellings;
 mod versions;
 
+pub(crate) use spellings::NOTHING;
 pub(crate) use versions::TABLE_AT;
 
 use std::ops::Range;
@@ -19,7 +20,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Toke
 use crate::error::{Error, Result, state};
 use crate::statement::{
     Kind, Statement, copy, create_location, create_model, create_secret, cursor, optimize, refresh,
-    vacuum,
+    restore, vacuum,
 };
 
 /// Expressions nested deeper than this are refused rather than risked.
@@ -87,6 +88,12 @@ pub(crate) fn parse_object_name(text: &str) -> Result<ast::ObjectName> {
 }
 
 fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Kind> {
+    if upper(&tokens[0].token) == "RESTORE" {
+        let mut parser = Parser::new(&DIALECT).with_tokens_with_locations(tokens);
+        let restored = restore::parse(&mut parser)?;
+        expect_end(&mut parser)?;
+        return Ok(Kind::Restore(restored));
+    }
     versions::rewrite(&mut tokens)?;
     let names = spellings::rewrite(&mut tokens)?;
     let lead = leading_words(&tokens);

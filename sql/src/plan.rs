@@ -67,7 +67,8 @@ pub(crate) fn statement(
     views::point_in_time::rewrite_as_of(&mut statement);
     let _ = ast::VisitMut::visit(&mut statement, &mut PositionalCalls);
     let plan = planner.sql_statement_to_plan_with_context(statement, &mut context)?;
-    Ok(pg_catalog::join_subqueries(semantics::fold(plan)?)?)
+    let plan = pg_catalog::join_subqueries(semantics::fold(plan)?)?;
+    Ok(semantics::aggregate_subqueries(plan)?)
 }
 
 /// The planner takes only positional arguments in FROM; `table_at` was resolved by name before. The one
@@ -98,6 +99,43 @@ impl ast::VisitorMut for PositionalCalls {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Plans expressions over the columns of `schema`, such as those of RETURNING; the names in them were
+/// looked up.
+pub(crate) fn expressions(
+    state: &SessionState,
+    names: &Names,
+    items: ast::Statement,
+    schema: &DFSchema,
+) -> Result<Vec<Expr>> {
+    let provider = Provider { state, names };
+    let planner = SqlToRel::new_with_options(&provider, parser_options(state));
+    let mut items = items;
+    pg_catalog::rewrite(&mut items);
+    semantics::rewrite_statement(&mut items);
+    let mut context = PlannerContext::new();
+    select_items(items)
+        .into_iter()
+        .map(|item| {
+            let expr = match item {
+                ast::SelectItem::UnnamedExpr(expr)
+                | ast::SelectItem::ExprWithAlias { expr, .. } => expr,
+                other => return Err(Error::internal(format!("\"{other}\" is no expression"))),
+            };
+            let planned = planner.sql_to_expr(expr, schema, &mut context)?;
+            Ok(planned.transform_up(|expr| Ok(semantics::folded(expr)))?.data)
+        })
+        .collect()
+}
+
+fn select_items(statement: ast::Statement) -> Vec<ast::SelectItem> {
+    if let ast::Statement::Query(query) = statement
+        && let ast::SetExpr::Select(select) = *query.body
+    {
+        return select.projection;
+    }
+    Vec::new()
 }
 
 /// Plans an expression over the columns of `schema`, such as a CHECK.

@@ -21,7 +21,7 @@ use datafusion::sql::sqlparser::ast::{self, Visit, Visitor};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use crate::dml::TARGET;
+use crate::dml::{EXCLUDED, TARGET};
 use crate::error::{Error, Result, nearest, state};
 use crate::parser;
 use crate::pg_catalog::{self, SystemContext};
@@ -120,6 +120,15 @@ impl<'a> Resolver<'a> {
         self
     }
 
+    /// Where the statement reads the table that it changes, it reads this version of it.
+    pub(crate) fn with_pinned(self, pinned: &Pinned) -> Self {
+        if let Some(entry) = self.snapshot.entry_by_id(pinned.id) {
+            let pin = (Arc::clone(entry), pinned.clone());
+            self.pins.lock().insert(pinned.id, pin);
+        }
+        self
+    }
+
     /// What the statement's system relations and functions tell of.
     fn system(&self) -> &Arc<SystemContext> {
         self.reads_more_than_tables.store(true, Ordering::Relaxed);
@@ -138,7 +147,9 @@ impl<'a> Resolver<'a> {
         let (relations, _) = resolve_table_references(&wrapped, true)?;
         let calls = Calls::of(statement);
         for relation in relations {
-            if calls.tables.contains(relation.table()) || relation.table() == TARGET {
+            if calls.tables.contains(relation.table())
+                || matches!(relation.table(), TARGET | EXCLUDED)
+            {
                 continue;
             }
             let source = Box::pin(self.relation(&relation)).await?;
@@ -274,17 +285,8 @@ impl<'a> Resolver<'a> {
             ));
         }
         let pinned = self.pin(&entry).await?;
-        let snapshot = match &call.at {
-            At::Version(version) => {
-                pinned.table.at_version(*version).await.map_err(|error| named(error, &entry))?
-            }
-            At::Timestamp(text) => {
-                let literal = format!("timestamptz '{}'", text.replace('\'', "''"));
-                let micros = plan::constant(self.state, &literal)?;
-                let micros = micros_of(&micros, text)?;
-                pinned.table.at_timestamp(micros).await.map_err(|error| named(error, &entry))?
-            }
-        };
+        let name = entry.qualified_name();
+        let snapshot = version_at(self.state, &pinned.table, &call.at, &name).await?;
         Ok(provider_as_source(pinned.table.scan(snapshot)))
     }
 
@@ -361,20 +363,34 @@ pub(crate) fn unknown(
     }
 }
 
-/// Why there is no such version, of the table's own name.
-fn named(error: catalog::Error, entry: &Entry) -> Error {
-    let table = entry.qualified_name();
-    let message = match &error {
-        catalog::Error::VersionNotFound { version, .. } => {
-            format!("table \"{table}\" has no version {version}")
+/// The table of this name as it was.
+pub(crate) async fn version_at(
+    state: &SessionState,
+    table: &LakeTable,
+    at: &At,
+    name: &str,
+) -> Result<Arc<TableSnapshot>> {
+    let found = match at {
+        At::Version(version) => table.at_version(*version).await,
+        At::Timestamp(text) => {
+            let literal = format!("timestamptz '{}'", text.replace('\'', "''"));
+            let micros = micros_of(&plan::constant(state, &literal)?, text)?;
+            table.at_timestamp(micros).await
         }
-        catalog::Error::TimeNotFound { .. } => {
-            format!("table \"{table}\" has no version at or before the time asked for")
-        }
-        _ => return error.into(),
     };
-    Error::new(state::INVALID_PARAMETER_VALUE, message)
-        .with_hint("DESCRIBE HISTORY lists the versions.")
+    found.map_err(|error| {
+        let message = match &error {
+            catalog::Error::VersionNotFound { version, .. } => {
+                format!("table \"{name}\" has no version {version}")
+            }
+            catalog::Error::TimeNotFound { .. } => {
+                format!("table \"{name}\" has no version at or before the time asked for")
+            }
+            _ => return error.into(),
+        };
+        Error::new(state::INVALID_PARAMETER_VALUE, message)
+            .with_hint("DESCRIBE HISTORY lists the versions.")
+    })
 }
 
 fn micros_of(value: &datafusion::scalar::ScalarValue, text: &str) -> Result<i64> {
@@ -396,7 +412,9 @@ struct VersionCall {
     at: At,
 }
 
-enum At {
+/// An older version, as statements name it.
+#[derive(Debug, Clone)]
+pub(crate) enum At {
     Version(i64),
     Timestamp(String),
 }

@@ -15,6 +15,7 @@ mod interval;
 mod literal;
 mod now;
 mod rule;
+mod subquery;
 mod timezone;
 mod unknown;
 mod zoned;
@@ -26,6 +27,7 @@ pub(crate) use cast::{assign, assignable, refuse_other_kind};
 pub(crate) use literal::{fold, folded, rewrite, rewrite_statement};
 pub(crate) use now::functions as time_functions;
 pub(crate) use rule::{convert, read_literals};
+pub(crate) use subquery::aggregate_subqueries;
 pub(crate) use timezone::function as timezone_function;
 pub(crate) use unknown::UnknownLiterals;
 

@@ -77,6 +77,8 @@ pub struct Prepared {
     pub(crate) statement: Statement,
     parameters: Vec<Field>,
     columns: Option<SchemaRef>,
+    /// Of an EXECUTE: what it runs.
+    executes: Option<Arc<Self>>,
 }
 
 impl Prepared {
@@ -98,6 +100,15 @@ impl Prepared {
         self.columns.is_some()
     }
 
+    /// Whether the statement changes rows, and so runs to its end though its client is gone.
+    #[must_use]
+    pub fn changes_rows(&self) -> bool {
+        match &self.executes {
+            Some(executed) => executed.changes_rows(),
+            None => self.statement.changes_rows(),
+        }
+    }
+
     /// Whether the statement cannot run in a transaction with others.
     #[must_use]
     pub const fn stands_alone(&self) -> bool {
@@ -108,7 +119,10 @@ impl Prepared {
     /// without running it.
     #[must_use]
     pub fn tag(&self, rows: u64) -> String {
-        self.statement.tag(rows)
+        match &self.executes {
+            Some(executed) => executed.tag(rows),
+            None => self.statement.tag(rows),
+        }
     }
 
     /// The statement as it was written.
@@ -259,7 +273,8 @@ impl Session {
             }
         };
         let (parameters, columns) = described.await.inspect_err(|_| self.fail())?;
-        Ok(Arc::new(Prepared { statement, parameters, columns }))
+        let executes = statement::prepared::executed(self, &statement);
+        Ok(Arc::new(Prepared { statement, parameters, columns, executes }))
     }
 
     /// Runs a prepared statement: table versions and file lists are looked up now.

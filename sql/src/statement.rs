@@ -20,9 +20,11 @@ pub(crate) mod drop;
 pub(crate) mod explain;
 pub(crate) mod ingest;
 pub(crate) mod insert;
+pub(crate) mod merge;
 pub(crate) mod optimize;
 pub(crate) mod prepared;
 pub(crate) mod refresh;
+pub(crate) mod restore;
 pub(crate) mod select;
 pub(crate) mod set;
 pub(crate) mod transaction;
@@ -75,7 +77,7 @@ pub(crate) enum Kind {
     CreateView(Box<create_view::CreateView>),
     Deallocate(ast::Ident),
     Declare(cursor::Declare),
-    Delete(ast::Delete),
+    Delete(Box<delete::Delete>),
     DescribeHistory(ast::ObjectName),
     Discard(ast::DiscardObject),
     Drop(drop::Drop),
@@ -84,18 +86,20 @@ pub(crate) enum Kind {
     Explain(Box<explain::Explain>),
     Fetch(cursor::Fetch),
     Insert(ast::Insert),
+    Merge(Box<merge::Merge>),
     Optimize(optimize::Optimize),
     Prepare(Box<prepared::Prepare>),
     Query(Box<ast::Query>),
     Refresh(refresh::Refresh),
     Release(ast::Ident),
     Reset(ast::Reset),
+    Restore(restore::Restore),
     Rollback { chain: bool, savepoint: Option<ast::Ident> },
     Savepoint(ast::Ident),
     Set(ast::Set),
     Show(String),
     Truncate(ast::Truncate),
-    Update(ast::Update),
+    Update(Box<update::Update>),
     Vacuum(vacuum::Vacuum),
 }
 
@@ -105,9 +109,9 @@ impl Kind {
         use ast::Statement as S;
         let kind = match statement {
             S::Query(query) => from_query(*query)?,
-            S::Insert(insert) => Self::Insert(insert),
-            S::Update(update) => Self::Update(update),
-            S::Delete(delete) => Self::Delete(delete),
+            change @ (S::Insert(_) | S::Update(_) | S::Delete(_) | S::Merge(_)) => {
+                with_change(None, change)?
+            }
             S::Truncate(truncate) => Self::Truncate(truncate),
             S::CreateTable(create) => {
                 let names = Vec::new();
@@ -155,18 +159,38 @@ impl Kind {
     }
 }
 
-/// `WITH ... INSERT` is an INSERT whose source has the WITH.
+/// `WITH ... INSERT` and its like are a statement that changes rows, not a query.
 fn from_query(query: ast::Query) -> Result<Kind> {
-    let ast::SetExpr::Insert(ast::Statement::Insert(mut insert)) = *query.body else {
-        return Ok(Kind::Query(Box::new(query)));
-    };
-    match &mut insert.source {
-        Some(source) if source.with.is_none() => {
-            source.with = query.with;
-            Ok(Kind::Insert(insert))
-        }
-        _ => Err(Error::unsupported("this form of WITH ... INSERT is not supported")),
+    match *query.body {
+        ast::SetExpr::Insert(change)
+        | ast::SetExpr::Update(change)
+        | ast::SetExpr::Delete(change)
+        | ast::SetExpr::Merge(change) => with_change(query.with, change),
+        _ => Ok(Kind::Query(Box::new(query))),
     }
+}
+
+/// A statement that changes rows, with the WITH before it.
+fn with_change(with: Option<ast::With>, statement: ast::Statement) -> Result<Kind> {
+    use ast::Statement as S;
+    Ok(match statement {
+        S::Update(ast) => Kind::Update(Box::new(update::Update { with, ast })),
+        S::Delete(ast) => Kind::Delete(Box::new(delete::Delete { with, ast })),
+        S::Merge(ast) => Kind::Merge(Box::new(merge::Merge { with, ast })),
+        S::Insert(mut insert) => {
+            match (&mut insert.source, with) {
+                (_, None) => {}
+                // The WITH belongs to its source.
+                (Some(source), with) if source.with.is_none() => source.with = with,
+                _ => {
+                    let what = "this form of WITH ... INSERT is not supported";
+                    return Err(Error::unsupported(what));
+                }
+            }
+            Kind::Insert(insert)
+        }
+        other => return Err(unsupported(&other)),
+    })
 }
 
 fn unsupported(statement: &ast::Statement) -> Error {
@@ -191,9 +215,17 @@ impl Statement {
             Kind::Show(_) => "SHOW".to_owned(),
             Kind::Explain(_) => "EXPLAIN".to_owned(),
             Kind::Vacuum(_) => "VACUUM".to_owned(),
-            // An EXECUTE is told by the query that it runs.
+            Kind::Insert(_) => format!("INSERT 0 {rows}"),
+            Kind::Update(_) => format!("UPDATE {rows}"),
+            Kind::Delete(_) => format!("DELETE {rows}"),
+            Kind::Merge(_) => format!("MERGE {rows}"),
             _ => format!("SELECT {rows}"),
         }
+    }
+
+    /// Whether it changes rows, and so runs to its end though nobody may want to see what it returns.
+    pub(crate) const fn changes_rows(&self) -> bool {
+        matches!(self.kind, Kind::Insert(_) | Kind::Update(_) | Kind::Delete(_) | Kind::Merge(_))
     }
 
     /// Whether it asks the catalog for anything.
@@ -238,9 +270,10 @@ pub(crate) async fn describe(
 ) -> Result<(Vec<Field>, Option<SchemaRef>)> {
     match &statement.kind {
         Kind::Query(query) => select::describe(session, query, given).await,
-        Kind::Insert(insert) => Ok((insert::describe(session, insert, given).await?, None)),
-        Kind::Update(update) => Ok((update::describe(session, update, given).await?, None)),
-        Kind::Delete(delete) => Ok((delete::describe(session, delete, given).await?, None)),
+        Kind::Insert(insert) => insert::describe(session, insert, given).await,
+        Kind::Update(update) => update::describe(session, update, given).await,
+        Kind::Delete(delete) => delete::describe(session, delete, given).await,
+        Kind::Merge(merge) => merge::describe(session, merge, given).await,
         Kind::Explain(explain) => explain::describe(session, explain, given).await,
         Kind::Show(name) => Ok((Vec::new(), Some(set::show_schema(name)))),
         Kind::Fetch(fetch) => Ok((Vec::new(), cursor::fetch_schema(session, fetch)?)),
@@ -280,12 +313,14 @@ pub(crate) async fn run(
         Kind::Explain(s) => explain::run(session, s, parameters).await,
         Kind::Fetch(s) => cursor::fetch(session, s).await,
         Kind::Insert(s) => insert::run(session, s, &statement.kept, parameters).await,
+        Kind::Merge(s) => merge::run(session, s, parameters).await,
         Kind::Optimize(s) => optimize::run(session, s).await,
         Kind::Prepare(s) => Box::pin(prepared::prepare(session, s)).await,
         Kind::Query(query) => select::run(session, query, &statement.kept, parameters).await,
         Kind::Refresh(s) => refresh::run(session, s).await,
         Kind::Release(name) => transaction::release(session, name),
         Kind::Reset(what) => set::reset(session, what),
+        Kind::Restore(s) => restore::run(session, s).await,
         Kind::Rollback { chain, savepoint } => {
             transaction::rollback(session, *chain, savepoint.as_ref())
         }

@@ -30,6 +30,8 @@ pub(crate) struct Staged {
     pub(crate) base: Arc<TableSnapshot>,
     pub(crate) adds: Vec<Add>,
     pub(crate) removes: Vec<String>,
+    /// Whether what was added depends on every row of the table.
+    pub(crate) read_all: bool,
     /// Files whose rows came.
     pub(crate) loaded: Vec<LoadedFile>,
     /// The new columns and constraints, where they change.
@@ -164,6 +166,7 @@ impl Transaction {
                     .collect();
                 known.adds.extend(staged.adds);
                 known.removes.extend(gone);
+                known.read_all |= staged.read_all;
                 known.loaded.extend(staged.loaded);
                 known.definition = staged.definition.or_else(|| known.definition.take());
             }
@@ -259,8 +262,8 @@ impl Staged {
     fn commit(&self, id: Uuid, user: &str) -> TableCommit {
         let rewrite = !self.removes.is_empty();
         let kind = match self.definition {
-            Some(_) => CommitKind::Metadata { read_all: rewrite },
-            None if rewrite => CommitKind::Rewrite { read_all: false },
+            Some(_) => CommitKind::Metadata { read_all: rewrite || self.read_all },
+            None if rewrite || self.read_all => CommitKind::Rewrite { read_all: self.read_all },
             None => CommitKind::Append,
         };
         let commit = Commit {

@@ -104,12 +104,12 @@ impl AsyncDB for FlightDatabase {
 }
 
 fn answers_with_rows(sql: &str) -> bool {
-    let text = sql.trim_start().to_ascii_lowercase();
-    let changes = [" insert into ", " update ", " delete from "];
-    if text.starts_with("with") && changes.iter().any(|change| text.contains(change)) {
-        return false;
-    }
-    WITH_ROWS.iter().any(|word| text.starts_with(word)) || text.contains(" returning ")
+    let words: Vec<&str> = sql.split_ascii_whitespace().collect();
+    let text = words.join(" ").to_ascii_lowercase();
+    let changes = [" insert into ", " update ", " delete from ", " merge into "];
+    let is_change = text.starts_with("with") && changes.iter().any(|change| text.contains(change));
+    text.contains(" returning ")
+        || !is_change && WITH_ROWS.iter().any(|word| text.starts_with(word))
 }
 
 fn rows(batch: &RecordBatch) -> Vec<Vec<String>> {

@@ -1,5 +1,5 @@
 //! The columns of a scan: in the order of the table for queries, and with the columns that are not
-//! in the files (partition columns, the file's path) at the end for DataFusion's file sources.
+//! in the files (partition columns, a row's place) at the end for DataFusion's file sources.
 
 use std::sync::Arc;
 
@@ -7,8 +7,9 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::DataFusionError;
+use datafusion::parquet::arrow::RowNumber;
 
-use super::FILE_COLUMN;
+use super::{FILE_COLUMN, ROW_COLUMN};
 use crate::error::Error;
 use crate::table::{DataFile, TableSnapshot, partition_scalar};
 
@@ -24,11 +25,12 @@ pub(super) struct Layout {
     stored: SchemaRef,
     /// For each column of the files, its place in `stored`.
     file_columns: Vec<usize>,
-    with_file_column: bool,
+    /// Whether the last two columns tell a row's file and its number there.
+    with_places: bool,
 }
 
 impl Layout {
-    pub(super) fn new(snapshot: &TableSnapshot, with_file_column: bool) -> Self {
+    pub(super) fn new(snapshot: &TableSnapshot, with_places: bool) -> Self {
         let stored = &snapshot.schema;
         let in_partition = |field: &FieldRef| snapshot.partition_columns.contains(field.name());
         let (mut in_files, mut in_log) = (Vec::new(), Vec::new());
@@ -47,21 +49,28 @@ impl Layout {
             }
             schema.push(field);
         }
-        if with_file_column {
+        let mut numbers: Vec<FieldRef> = Vec::new();
+        if with_places {
             let field: FieldRef = Arc::new(Field::new(FILE_COLUMN, DataType::Utf8, false));
             places.push(in_files_count + in_log.len());
             in_log.push(Arc::clone(&field));
             schema.push(field);
+            let number = Field::new(ROW_COLUMN, DataType::Int64, false);
+            let number: FieldRef = Arc::new(number.with_extension_type(RowNumber));
+            places.push(in_files_count + in_log.len());
+            numbers.push(Arc::clone(&number));
+            schema.push(number);
         }
         Self {
             schema: Arc::new(Schema::new(schema)),
             table_schema: TableSchema::builder(Arc::new(Schema::new(in_files)))
                 .with_table_partition_cols(in_log)
+                .with_virtual_columns(numbers)
                 .build(),
             places,
             stored: Arc::clone(stored),
             file_columns,
-            with_file_column,
+            with_places,
         }
     }
 
@@ -77,9 +86,9 @@ impl Layout {
         &self.stored
     }
 
-    /// Whether the last column is the file's path.
-    pub(super) const fn has_file_column(&self) -> bool {
-        self.with_file_column
+    /// Whether the last two columns tell a row's file and its number there.
+    pub(super) const fn has_places(&self) -> bool {
+        self.with_places
     }
 
     /// For each column of the files, its place in the stored schema.
@@ -104,13 +113,15 @@ impl Layout {
 
     /// The values of the constant columns for one file.
     pub(super) fn partition_values(&self, file: &DataFile) -> Result<Vec<ScalarValue>> {
-        let path = self.with_file_column.then(|| ScalarValue::from(file.path()));
-        let fields = self.constant_columns().count() - usize::from(self.with_file_column);
-        self.constant_columns()
-            .take(fields)
-            .map(|field| partition_value(file, field))
-            .chain(path.map(Ok))
-            .collect()
+        let mut values = self.partition_values_of_table(file)?;
+        values.extend(self.with_places.then(|| ScalarValue::from(file.path())));
+        Ok(values)
+    }
+
+    /// The same without a row's place.
+    pub(super) fn partition_values_of_table(&self, file: &DataFile) -> Result<Vec<ScalarValue>> {
+        let fields = self.constant_columns().count() - usize::from(self.with_places);
+        self.constant_columns().take(fields).map(|field| partition_value(file, field)).collect()
     }
 }
 

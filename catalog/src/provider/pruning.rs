@@ -6,8 +6,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array};
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::array::{
+    ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StringArray, UInt64Array,
+};
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::Session;
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -16,8 +18,9 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, Volatility};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 
+use super::FILE_COLUMN;
 use super::layout::Layout;
-use crate::table::{DataFile, TableSnapshot};
+use crate::table::{BoundArrays, DataFile, FileBounds, TableSnapshot};
 
 /// Whether the constant columns of a file decide the filter for all of its rows.
 pub(super) fn is_decided_by(filter: &Expr, layout: &Layout) -> bool {
@@ -55,20 +58,24 @@ pub(super) fn is_decided_by(filter: &Expr, layout: &Layout) -> bool {
 }
 
 /// The files that may hold rows for which all `filters` are true.
-pub(super) fn prune<'a>(
+pub(super) fn prune(
     state: &dyn Session,
     layout: &Layout,
-    snapshot: &'a TableSnapshot,
+    snapshot: &TableSnapshot,
     filters: &[Expr],
-) -> Result<Vec<&'a Arc<DataFile>>> {
-    let mut files: Vec<&Arc<DataFile>> = snapshot.files().collect();
+) -> Result<Vec<Arc<DataFile>>> {
+    if filters.is_empty() || snapshot.file_count() == 0 {
+        return Ok(snapshot.files().map(Arc::clone).collect());
+    }
+    let known = snapshot.bounds();
+    let mut kept = vec![true; known.files().len()];
     let (constant, others): (Vec<Expr>, Vec<Expr>) =
         filters.iter().cloned().partition(|filter| is_decided_by(filter, layout));
     if let Some(filter) = conjunction(constant) {
-        let kept = decide(state, &files_values(layout, &files)?, filter)?;
-        keep(&mut files, &kept);
+        let values = files_values(layout, &known)?;
+        restrict(&mut kept, &decide(state, &values, filter)?);
     }
-    if let Some(filter) = conjunction(others).filter(|_| !files.is_empty()) {
+    if let Some(filter) = conjunction(others).filter(|_| kept.contains(&true)) {
         let schema = Arc::clone(layout.table_schema().table_schema());
         let df_schema = DFSchema::try_from(Arc::clone(&schema))?;
         let filter = state.create_physical_expr(filter, &df_schema)?;
@@ -76,36 +83,59 @@ pub(super) fn prune<'a>(
         // What cannot be turned into a question about bounds prunes nothing.
         if let Ok(predicate) = builder.try_build(filter)
             && !predicate.always_true()
+            && let Ok(possible) = predicate.prune(&Bounds { layout, known: &known })
         {
-            let bounds = FileBounds { layout, files: &files };
-            if let Ok(kept) = predicate.prune(&bounds) {
-                keep(&mut files, &kept);
-            }
+            restrict(&mut kept, &possible);
         }
     }
-    Ok(files)
+    let files = known.files().iter().zip(kept).filter(|(_, kept)| *kept);
+    Ok(files.map(|(file, _)| Arc::clone(file)).collect())
 }
 
-fn keep(files: &mut Vec<&Arc<DataFile>>, kept: &[bool]) {
-    let mut kept = kept.iter();
-    files.retain(|_| kept.next().copied().unwrap_or(true));
+fn restrict(kept: &mut [bool], possible: &[bool]) {
+    for (kept, possible) in kept.iter_mut().zip(possible) {
+        *kept &= possible;
+    }
 }
 
 /// The values of the constant columns, one row a file.
-fn files_values(layout: &Layout, files: &[&Arc<DataFile>]) -> Result<RecordBatch> {
-    let schema = Arc::new(Schema::new(layout.constant_columns().cloned().collect::<Vec<_>>()));
-    let values = files
-        .iter()
-        .map(|file| layout.partition_values(file))
-        .collect::<Result<Vec<Vec<ScalarValue>>>>()?;
-    let columns = (0..schema.fields().len())
-        .map(|column| {
-            let values = values.iter().filter_map(|row| row.get(column).cloned());
-            array_of(values, schema.field(column).data_type())
-        })
-        .collect::<Result<_>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(files.len()));
+fn files_values(layout: &Layout, known: &FileBounds) -> Result<RecordBatch> {
+    let first = layout.file_columns().len();
+    let mut columns: Vec<ArrayRef> = Vec::new();
+    let mut fields: Vec<FieldRef> = Vec::new();
+    for (nth, field) in layout.constant_columns().enumerate() {
+        let column = if field.name() == FILE_COLUMN && layout.has_places() {
+            let paths = known.files().iter().map(|file| file.path());
+            Arc::new(StringArray::from_iter_values(paths))
+        } else {
+            // Minimum and maximum are the value, but for NULL, which has neither.
+            bounds(layout, known, first + nth, field.data_type())?.min
+        };
+        columns.push(column);
+        fields.push(Arc::new(field.as_ref().clone().with_nullable(true)));
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(known.files().len()));
+    let schema = Arc::new(Schema::new(fields));
     Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
+}
+
+/// The bounds of a column of the file source, of all files.
+fn bounds(
+    layout: &Layout,
+    known: &FileBounds,
+    index: usize,
+    data_type: &DataType,
+) -> Result<BoundArrays> {
+    let is_constant =
+        index >= layout.file_columns().len() && index < layout.stored().fields().len();
+    known.column(index, data_type, |file| {
+        let statistics = super::statistics::of_table_columns(file, layout);
+        match statistics.column_statistics.get(index) {
+            // What a constant column is must be known: rows would be lost.
+            None if is_constant => layout.partition_values_of_table(file).map(|_| None),
+            found => Ok(found.cloned()),
+        }
+    })
 }
 
 fn decide(state: &dyn Session, values: &RecordBatch, filter: Expr) -> Result<Vec<bool>> {
@@ -120,68 +150,39 @@ fn decide(state: &dyn Session, values: &RecordBatch, filter: Expr) -> Result<Vec
     Ok(decided.iter().map(|kept| kept == Some(true)).collect())
 }
 
-fn array_of(values: impl Iterator<Item = ScalarValue>, data_type: &DataType) -> Result<ArrayRef> {
-    let mut values = values.peekable();
-    if values.peek().is_none() {
-        return Ok(arrow::array::new_empty_array(data_type));
-    }
-    ScalarValue::iter_to_array(values)
-}
-
 /// The bounds of files, for DataFusion's pruning.
-struct FileBounds<'a> {
+struct Bounds<'a> {
     layout: &'a Layout,
-    files: &'a [&'a Arc<DataFile>],
+    known: &'a FileBounds,
 }
 
-impl FileBounds<'_> {
-    /// One array of a bound of a column; unknown is NULL.
-    fn bound(
-        &self,
-        column: &Column,
-        choose: impl Fn(&datafusion::common::ColumnStatistics) -> Option<ScalarValue>,
-    ) -> Option<ArrayRef> {
+impl Bounds<'_> {
+    fn of(&self, column: &Column) -> Option<BoundArrays> {
         let schema = self.layout.table_schema().table_schema();
         let index = schema.index_of(&column.name).ok()?;
-        let unknown = ScalarValue::try_from(schema.field(index).data_type()).ok()?;
-        let values = self.files.iter().map(|file| {
-            let statistics = super::statistics::of_file(file, self.layout);
-            let column = statistics.column_statistics.get(index);
-            column.and_then(&choose).unwrap_or_else(|| unknown.clone())
-        });
-        ScalarValue::iter_to_array(values).ok()
+        bounds(self.layout, self.known, index, schema.field(index).data_type()).ok()
     }
 }
 
-impl PruningStatistics for FileBounds<'_> {
+impl PruningStatistics for Bounds<'_> {
     fn min_values(&self, column: &Column) -> Option<ArrayRef> {
-        self.bound(column, |statistics| statistics.min_value.get_value().cloned())
+        self.of(column).map(|bounds| bounds.min)
     }
 
     fn max_values(&self, column: &Column) -> Option<ArrayRef> {
-        self.bound(column, |statistics| statistics.max_value.get_value().cloned())
+        self.of(column).map(|bounds| bounds.max)
     }
 
     fn num_containers(&self) -> usize {
-        self.files.len()
+        self.known.files().len()
     }
 
     fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
-        let index = self.layout.table_schema().table_schema().index_of(&column.name).ok()?;
-        let counts: UInt64Array = self
-            .files
-            .iter()
-            .map(|file| {
-                let statistics = super::statistics::of_file(file, self.layout);
-                let count = statistics.column_statistics.get(index)?.null_count;
-                count.get_value().map(|count| *count as u64)
-            })
-            .collect();
-        Some(Arc::new(counts))
+        self.of(column).map(|bounds| bounds.null_count)
     }
 
     fn row_counts(&self) -> Option<ArrayRef> {
-        let counts: UInt64Array = self.files.iter().map(|file| file.row_count()).collect();
+        let counts: UInt64Array = self.known.files().iter().map(|file| file.row_count()).collect();
         Some(Arc::new(counts))
     }
 

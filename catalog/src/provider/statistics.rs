@@ -12,7 +12,19 @@ use crate::table::{ColumnBounds, DataFile};
 
 /// The statistics of one file, for all columns of the file source.
 pub(super) fn of_file(file: &DataFile, layout: &Layout) -> Arc<Statistics> {
-    let make = || {
+    let of_table = of_table_columns(file, layout);
+    if !layout.has_places() {
+        return of_table;
+    }
+    let mut all = of_table.as_ref().clone();
+    all.column_statistics.push(of_constant(ScalarValue::from(file.path()), file.row_count()));
+    all.column_statistics.push(ColumnStatistics::new_unknown());
+    Arc::new(all)
+}
+
+/// The same without a row's place.
+pub(super) fn of_table_columns(file: &DataFile, layout: &Layout) -> Arc<Statistics> {
+    file.scan_statistics(layout.stored(), || {
         let known = file.statistics(layout.stored());
         let rows = file.row_count();
         let of_files =
@@ -24,15 +36,14 @@ pub(super) fn of_file(file: &DataFile, layout: &Layout) -> Arc<Statistics> {
                 })
             })
             .collect();
-        let constants = layout.partition_values(file).unwrap_or_default();
+        let constants = layout.partition_values_of_table(file).unwrap_or_default();
         columns.extend(constants.into_iter().map(|value| of_constant(value, rows)));
         Arc::new(Statistics {
             num_rows: count(rows),
             total_byte_size: Precision::Absent,
             column_statistics: columns,
         })
-    };
-    if layout.has_file_column() { make() } else { file.scan_statistics(layout.stored(), make) }
+    })
 }
 
 fn of_column(bounds: &ColumnBounds, data_type: &arrow::datatypes::DataType) -> ColumnStatistics {
@@ -72,7 +83,7 @@ fn count(number: Option<u64>) -> Precision<usize> {
 
 /// The statistics of all files together; columns outside the projection stay unknown.
 pub(super) fn of_scan(
-    files: &[&Arc<DataFile>],
+    files: &[Arc<DataFile>],
     layout: &Layout,
     projection: &[usize],
 ) -> Statistics {

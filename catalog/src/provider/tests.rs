@@ -21,7 +21,7 @@ use object_store::memory::InMemory;
 use proptest::option;
 use proptest::prelude::*;
 
-use super::FILE_COLUMN;
+use super::{FILE_COLUMN, ROW_COLUMN};
 use crate::faults::{FaultStore, Operation};
 use crate::{Commit, LakeTable, ManualClock, Stores, TableSpec};
 
@@ -74,7 +74,7 @@ fn session(table: &Arc<LakeTable>, pushdown: bool) -> SessionContext {
     let location = table.location();
     context.runtime_env().register_object_store(location.url.as_ref(), Arc::clone(&location.store));
     context.register_table("t", table.scan(table.current())).unwrap();
-    context.register_table("f", table.scan_with_file_column(table.current())).unwrap();
+    context.register_table("f", table.scan_with_places(table.current())).unwrap();
     context
 }
 
@@ -224,6 +224,34 @@ async fn rows_tell_their_file() {
         assert_eq!(known.row_count(), Some(ids.len() as u64));
         let one = format!("SELECT id FROM f WHERE {FILE_COLUMN} = '{file}'");
         assert_eq!(files_read(&context, &one).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn rows_tell_their_number_whatever_is_skipped() {
+    const ROWS: i64 = 20_000;
+    let files: Vec<Vec<Row>> = (0..3)
+        .map(|file| (0..ROWS).map(|number| row(file * ROWS + number, Some(1))).collect())
+        .collect();
+    let table = table(&memory(), &files).await;
+    for pushdown in [false, true] {
+        let context = session(&table, pushdown);
+        let wanted = [
+            ("id >= 32345 AND id < 52350", 20_005),
+            ("id % 7000 = 0", 9),
+            ("value > 59998", 1),
+            ("name = 'name 12' AND id > 3", 1),
+        ];
+        for (condition, count) in wanted {
+            let sql = format!(
+                "SELECT count(*) AS n FROM f WHERE {condition} AND {ROW_COLUMN} = id % {ROWS}"
+            );
+            let expected = format!("| {count} ");
+            let found = query(&context, &sql).await;
+            assert!(found.contains(&expected), "{condition}: {found}");
+        }
+        let sql = format!("SELECT {ROW_COLUMN} FROM f WHERE id = 32345");
+        assert!(query(&context, &sql).await.contains("| 12345 |"));
     }
 }
 

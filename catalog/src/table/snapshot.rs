@@ -10,6 +10,7 @@ use imbl::OrdMap;
 use uuid::Uuid;
 
 use super::LoadedFile;
+use super::bounds::{FileBounds, Files, KeptBounds};
 use super::data_file::DataFile;
 use super::prepared::{PREPARED, SETTLED};
 use crate::error::{Error, Result};
@@ -38,7 +39,7 @@ pub struct TableSnapshot {
     pub configuration: Arc<BTreeMap<String, String>>,
     metadata: Arc<Metadata>,
     protocol: Arc<Protocol>,
-    files: OrdMap<Arc<str>, Arc<DataFile>>,
+    files: Files,
     /// Removed files by the time of their removal, oldest first.
     tombstones: OrdMap<(i64, Arc<str>), Arc<Remove>>,
     /// Numbered producers and the ledger of loaded files, by application id.
@@ -46,6 +47,8 @@ pub struct TableSnapshot {
     prepared: Option<i64>,
     settled: Option<i64>,
     totals: Totals,
+    /// Shared by all versions.
+    bounds: Arc<KeptBounds>,
 }
 
 /// Sums over the files.
@@ -87,6 +90,7 @@ impl TableSnapshot {
             prepared: None,
             settled: None,
             totals: Totals::default(),
+            bounds: Arc::default(),
         };
         check_readable(object, &snapshot.protocol)?;
         snapshot.define(object, metadata.ok_or_else(|| missing("metadata"))?)?;
@@ -208,6 +212,11 @@ impl TableSnapshot {
     /// The data files, by path.
     pub fn files(&self) -> impl ExactSizeIterator<Item = &Arc<DataFile>> {
         self.files.values()
+    }
+
+    /// The bounds of the data files, for scans.
+    pub(crate) fn bounds(&self) -> Arc<FileBounds> {
+        self.bounds.of(&self.files, &self.schema)
     }
 
     /// One data file.

@@ -89,19 +89,27 @@ impl Surroundings {
         values: Vec<ScalarValue>,
         running: Running,
     ) -> Result<Answer, Status> {
-        self.metrics.statements.add(1);
         let cancel = running.cancel.clone();
-        let run = async {
-            let _turn = client.turn.read().await;
-            client.session.run(prepared, values).await.map_err(status::failed)
+        let run = {
+            let (client, prepared) = (Arc::clone(client), Arc::clone(prepared));
+            async move {
+                let _turn = client.turn.read().await;
+                client.session.run(&prepared, values).await.map_err(status::failed)
+            }
         };
-        let output = tokio::select! {
-            biased;
-            () = cancel.cancelled() => Err(status::cancelled()),
-            () = self.shutdown.kill.cancelled() => Err(status::stopping()),
-            output = run => output,
+        let output = if prepared.changes_rows() {
+            self.to_the_end(run).await?
+        } else {
+            self.metrics.statements.add(1);
+            let output = tokio::select! {
+                biased;
+                () = cancel.cancelled() => Err(status::cancelled()),
+                () = self.shutdown.kill.cancelled() => Err(status::stopping()),
+                output = run => output,
+            };
+            output.inspect_err(|_| self.metrics.statement_errors.add(1))?
         };
-        match output.inspect_err(|_| self.metrics.statement_errors.add(1))? {
+        match output {
             Output::Rows(stream) => {
                 let schema = columns(Some(prepared));
                 Ok(rows::stream(stream, schema, running, self.shutdown.kill.clone()))

@@ -263,7 +263,7 @@ where
             // that is alone, as most are, commits by itself and shares its commit with others.
             self.session.begin_implicit();
         }
-        let if_gone = if prepared.returns_rows() { IfGone::Stop } else { IfGone::Finish };
+        let if_gone = IfGone::of(prepared);
         let running = Box::pin(self.session.run(prepared, parameters));
         Ok(match self.wire.attend(if_gone, running).await?? {
             Output::Rows(stream) => {

@@ -47,7 +47,7 @@ where
         self.metrics.statements.add(1);
         let preparing = Box::pin(self.session.prepare(statement, &[]));
         let prepared = self.wire.attend(IfGone::Stop, preparing).await??;
-        let if_gone = if prepared.returns_rows() { IfGone::Stop } else { IfGone::Finish };
+        let if_gone = IfGone::of(&prepared);
         let running = Box::pin(self.session.run(&prepared, Vec::new()));
         Ok(match self.wire.attend(if_gone, running).await?? {
             Output::Rows(stream) => {

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
-use sql::Commitment;
+use sql::{Commitment, Prepared};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
@@ -72,6 +72,13 @@ pub(crate) enum IfGone {
     Stop,
     /// The work has effects: bring it to its end.
     Finish,
+}
+
+impl IfGone {
+    /// What becomes of a statement while it runs.
+    pub(crate) fn of(prepared: &Prepared) -> Self {
+        if prepared.returns_rows() && !prepared.changes_rows() { Self::Stop } else { Self::Finish }
+    }
 }
 
 /// Both directions of one client's connection.

@@ -1,5 +1,5 @@
 //! Standard SQL that sqlparser does not read, put into words that it does: `FETCH FIRST n ROWS ONLY`,
-//! `TABLE name`, and the column names of `CREATE TABLE name (names) AS`.
+//! `TABLE name`, the column names of `CREATE TABLE name (names) AS`, and MERGE's `DO NOTHING`.
 
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
@@ -7,11 +7,17 @@ use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 use super::{leading_words, upper};
 use crate::error::{Error, Result};
 
-/// Rewrites `FETCH FIRST` and `TABLE`; takes the names of a `CREATE TABLE ... AS` out, and gives them.
+/// In place of a column's name: the action of MERGE that gives this a value does nothing.
+pub(crate) const NOTHING: &str = "__tarn_nothing";
+
+/// Rewrites `FETCH FIRST`, `TABLE` and `DO NOTHING`; takes the names of a `CREATE TABLE ... AS` out, and gives them.
 pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<Vec<ast::Ident>> {
     let is = |token: &TokenWithSpan, word: &str| is_word(token, word);
     if tokens.iter().skip(1).any(|token| is(token, "FETCH")) {
         fetch_first(tokens)?;
+    }
+    if tokens.iter().any(|token| is(token, "MERGE")) {
+        do_nothing(tokens);
     }
     if tokens.iter().any(|token| is(token, "TABLE")) {
         whole_tables(tokens);
@@ -59,6 +65,47 @@ fn fetch_first(tokens: &mut Vec<TokenWithSpan>) -> Result<()> {
         at += length;
     }
     Ok(())
+}
+
+/// `THEN DO NOTHING` gives a value to [`NOTHING`], by an action that its WHEN allows.
+fn do_nothing(tokens: &mut Vec<TokenWithSpan>) {
+    let mut inserts = false;
+    let mut at = 0;
+    while at < tokens.len() {
+        let follows = |words: &[&str]| {
+            words.iter().enumerate().all(|(nth, word)| any_word(tokens.get(at + nth), &[word]))
+        };
+        if follows(&["WHEN"]) {
+            inserts = follows(&["WHEN", "NOT", "MATCHED"])
+                && !follows(&["WHEN", "NOT", "MATCHED", "BY", "SOURCE"]);
+        }
+        if !follows(&["THEN", "DO", "NOTHING"]) {
+            at += 1;
+            continue;
+        }
+        let span = tokens[at + 1].span;
+        let token = |token| TokenWithSpan::new(token, span);
+        let name = token(Token::make_word(NOTHING, Some('"')));
+        let (open, close) = (token(Token::LParen), token(Token::RParen));
+        let null = keyword("NULL", span);
+        let action = match inserts {
+            true => vec![
+                keyword("INSERT", span),
+                open.clone(),
+                name,
+                close.clone(),
+                keyword("VALUES", span),
+                open,
+                null,
+                close,
+            ],
+            false => {
+                vec![keyword("UPDATE", span), keyword("SET", span), name, token(Token::Eq), null]
+            }
+        };
+        tokens.splice(at + 1..at + 3, action);
+        at += 1;
+    }
 }
 
 /// `TABLE name` where a query may stand is `SELECT * FROM name`.

@@ -7,8 +7,6 @@
 
 mod evolution;
 
-use std::sync::Arc;
-
 use arrow::datatypes::SchemaRef;
 use catalog::{Change, Commit, CommitKind, Entry, Kind, TableSpec};
 use datafusion::sql::sqlparser::ast;
@@ -19,7 +17,6 @@ use crate::output::{Notice, Output};
 use crate::resolve::{Pinned, QualifiedName, split_name};
 use crate::session::Session;
 use crate::statement::{create_table, drop};
-use crate::transaction::Staged;
 use evolution::Evolution;
 
 /// Carries the operations out, one after another.
@@ -153,26 +150,5 @@ pub(crate) async fn commit_schema(
         metadata: Some(spec),
         ..Commit::new(operation, CommitKind::Metadata { read_all: false })
     };
-    commit_definition(session, pinned, commit).await
-}
-
-/// Commits a new definition: at once, or with the open transaction.
-async fn commit_definition(session: &Session, pinned: &Pinned, commit: Commit) -> Result<()> {
-    if session.stages(pinned) {
-        let staged = Staged {
-            table: Arc::clone(&pinned.table),
-            name: pinned.name.to_string(),
-            base: Arc::clone(&pinned.snapshot),
-            adds: commit.adds,
-            removes: commit.removes,
-            loaded: Vec::new(),
-            definition: commit.metadata,
-        };
-        return session.stage(pinned.id, staged);
-    }
-    let commit = Commit { user: Some(session.user().to_owned()), ..commit };
-    let commitment = session.commitment();
-    let _committing = commitment.make();
-    pinned.table.commit(&pinned.snapshot, commit).await?;
-    Ok(())
+    dml::land(session, pinned, commit).await
 }

@@ -13,7 +13,7 @@ use catalog::{
 use datafusion::common::DFSchema;
 use datafusion::sql::sqlparser::ast;
 
-use crate::dml;
+use crate::dml::{self, Key};
 use crate::error::{Error, Result, nearest, state};
 use crate::output::{Notice, Output};
 use crate::plan;
@@ -347,9 +347,12 @@ fn stored_type(data_type: &DataType) -> Option<DataType> {
 fn column_spec(session: &Session, create: &ast::CreateTable) -> Result<TableSpec> {
     let mut fields = Vec::with_capacity(create.columns.len());
     let mut constraints = BTreeMap::new();
+    let mut key = None;
     let table = split_name(&create.name)?.1;
     for column in &create.columns {
-        fields.push(column_field(session, column, &table, &mut constraints)?);
+        let (column, declared) = without_key(column, &table)?;
+        declare(&mut key, declared, &table)?;
+        fields.push(column_field(session, &column, &table, &mut constraints)?);
     }
     if fields.is_empty() {
         return Err(Error::new(
@@ -361,12 +364,52 @@ fn column_spec(session: &Session, create: &ast::CreateTable) -> Result<TableSpec
     for constraint in &create.constraints {
         match constraint {
             ast::TableConstraint::Check(check) => add_check(check, &table, "", &mut constraints)?,
+            ast::TableConstraint::PrimaryKey(constraint) => {
+                declare(&mut key, Some(Key::declared(constraint, None, &table)?), &table)?;
+            }
             other => return Err(no_keys(&other.to_string())),
         }
     }
     let mut spec = TableSpec::new(Arc::new(Schema::new(fields)));
+    if let Some(key) = key {
+        let fields = dml::not_null(&spec.schema, &key);
+        key.check(&fields)?;
+        spec.schema = Arc::new(Schema::new(fields));
+        Key::set(Some(&key), &mut spec.configuration);
+    }
     spec.constraints = constraints;
     Ok(spec)
+}
+
+/// Takes a key of one column out of the column's own options.
+fn without_key(column: &ast::ColumnDef, table: &str) -> Result<(ast::ColumnDef, Option<Key>)> {
+    let mut column = column.clone();
+    let mut key = None;
+    for option in &column.options {
+        if let ast::ColumnOption::PrimaryKey(constraint) = &option.option {
+            let mut constraint = constraint.clone();
+            constraint.name = constraint.name.or_else(|| option.name.clone());
+            let declared = Key::declared(&constraint, Some(&fold(&column.name)), table)?;
+            declare(&mut key, Some(declared), table)?;
+        }
+    }
+    column.options.retain(|option| !matches!(option.option, ast::ColumnOption::PrimaryKey(_)));
+    Ok((column, key))
+}
+
+/// A table has one key.
+fn declare(key: &mut Option<Key>, declared: Option<Key>, table: &str) -> Result<()> {
+    match (&key, declared) {
+        (_, None) => Ok(()),
+        (None, declared) => {
+            *key = declared;
+            Ok(())
+        }
+        (Some(_), Some(_)) => Err(Error::new(
+            state::INVALID_TABLE_DEFINITION,
+            format!("multiple primary keys for table \"{table}\" are not allowed"),
+        )),
+    }
 }
 
 /// A column as a statement declares it.
@@ -416,8 +459,8 @@ fn no_keys(clause: &str) -> Error {
     let error = Error::unsupported(format!("CREATE TABLE does not support this clause: {clause}"));
     if clause.contains("KEY") || clause.contains("UNIQUE") {
         return error
-            .with_detail("Keys are not enforced, so they are not accepted.")
-            .with_hint("Use NOT NULL and CHECK.");
+            .with_detail("Rows are not looked up at every INSERT.")
+            .with_hint("PRIMARY KEY (columns) NOT ENFORCED declares the key of ON CONFLICT.");
     }
     error
 }

@@ -39,7 +39,7 @@ pub(crate) async fn run(
         Some(pinned) if target.append => {
             let schema = dml::user_schema(&pinned.snapshot.schema);
             let rows = conform(session, rows, &schema, &target.table)?;
-            dml::append(session, &pinned, rows, "flight").await
+            dml::append(session, &pinned, rows, "flight", None).await
         }
         None if !target.create => Err(Error::new(
             state::UNDEFINED_TABLE,

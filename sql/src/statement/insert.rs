@@ -1,9 +1,10 @@
-//! `INSERT INTO table [(columns)] VALUES ... | query | DEFAULT VALUES`.
+//! `INSERT INTO table [(columns)] VALUES ... | query [ON CONFLICT ...] [RETURNING ...]`.
 //!
 //! `VALUES` of constants and parameters are computed without a plan, and their expressions are kept
 //! with the statement: what a prepared INSERT costs is its row and its share of a commit.
 
 mod constant_rows;
+mod on_conflict;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use datafusion::sql::sqlparser::ast;
 use ingest::Validation;
 
 use self::constant_rows::ConstantRows;
-use crate::dml::{self, InsertTarget, TARGET};
+use crate::dml::{self, InsertTarget, Returning, Rows, TARGET};
 use crate::error::{Error, Result, state};
 use crate::kept::{Circumstances, Kept, Plan};
 use crate::output::Output;
@@ -27,17 +28,47 @@ use crate::session::Session;
 use crate::statement::select;
 use crate::{plan, semantics};
 
-/// The parameters of an INSERT.
+/// The parameters of an INSERT, and what it returns.
 pub(crate) async fn describe(
     session: &Session,
     insert: &ast::Insert,
     given: &[Option<FieldRef>],
-) -> Result<Vec<Field>> {
+) -> Result<(Vec<Field>, Option<SchemaRef>)> {
     let pinned = dml::target(session, table_name(insert)?).await?;
     let state = session.planning_state();
     let given = select::with_cast_types(insert, given);
     let plan = plan_rows(session, &state, insert, &pinned, &given).await?;
-    select::parameter_fields(&plan, &given)
+    let mut fields = select::parameter_fields(&plan, &given)?;
+    if let Some(conflict) = &insert.on {
+        let change = on_conflict::change(insert, conflict, &pinned)?;
+        let known = known(&fields);
+        return dml::describe(session, &change, &known).await;
+    }
+    let Some(items) = &insert.returning else { return Ok((fields, None)) };
+    let returning = returning(session, &state, insert, items, &pinned).await?;
+    fields = returning.parameters(&known(&fields))?;
+    Ok((fields, Some(returning.schema(&state))))
+}
+
+fn known(fields: &[Field]) -> Vec<Option<FieldRef>> {
+    fields.iter().map(|field| Some(Arc::new(field.clone()))).collect()
+}
+
+async fn returning(
+    session: &Session,
+    state: &SessionState,
+    insert: &ast::Insert,
+    items: &[ast::SelectItem],
+    pinned: &Pinned,
+) -> Result<Returning> {
+    let rows = Rows::of(&table_alias(insert, pinned), &pinned.snapshot.schema)?;
+    Returning::plan(session, state, items, rows).await
+}
+
+/// What the table is called in the statement.
+fn table_alias(insert: &ast::Insert, pinned: &Pinned) -> String {
+    let alias = insert.table_alias.as_ref().map(|alias| fold(&alias.alias));
+    alias.unwrap_or_else(|| pinned.name.name.clone())
 }
 
 /// An INSERT of constants and parameters, ready to run while its table is defined as it was.
@@ -64,6 +95,13 @@ pub(crate) async fn run(
     parameters: &[ScalarValue],
 ) -> Result<Output> {
     let pinned = dml::target(session, table_name(insert)?).await?;
+    if let Some(conflict) = &insert.on {
+        let change = on_conflict::change(insert, conflict, &pinned)?;
+        return dml::run(session, &change, parameters).await;
+    }
+    if let Some(items) = &insert.returning {
+        return Box::pin(run_returning(session, insert, items, &pinned, parameters)).await;
+    }
     let circumstances = Circumstances::of(session, parameters);
     if let Some(Plan::Insert(plan)) = kept.find(circumstances.as_ref())
         && plan.fits(&pinned.snapshot)
@@ -84,8 +122,25 @@ pub(crate) async fn run(
         return add(session, &pinned, &plan, parameters).await;
     }
     let rows = select::execute(&state, select::bind(plan, parameters)?).await?;
-    let added = dml::append(session, &pinned, rows, "insert").await?;
+    let added = dml::append(session, &pinned, rows, "insert", None).await?;
     Ok(Output::counted("INSERT 0", added))
+}
+
+async fn run_returning(
+    session: &Session,
+    insert: &ast::Insert,
+    items: &[ast::SelectItem],
+    pinned: &Pinned,
+    parameters: &[ScalarValue],
+) -> Result<Output> {
+    let state = session.planning_state();
+    let types = select::types_of(parameters);
+    let plan = plan_rows(session, &state, insert, pinned, &types).await?;
+    let returning = returning(session, &state, insert, items, pinned).await?;
+    let returned = returning.start(&state, parameters)?;
+    let rows = select::execute(&state, select::bind(plan, parameters)?).await?;
+    dml::append(session, pinned, rows, "insert", Some(Arc::clone(&returned))).await?;
+    Ok(returned.output())
 }
 
 async fn add(
@@ -108,8 +163,7 @@ fn table_name(insert: &ast::Insert) -> Result<&ast::ObjectName> {
         _ if insert.overwrite => "OVERWRITE",
         _ if !insert.assignments.is_empty() => "SET",
         _ if insert.partitioned.is_some() || !insert.after_columns.is_empty() => "PARTITION",
-        _ if insert.on.is_some() => "ON CONFLICT",
-        _ if insert.returning.is_some() || insert.output.is_some() => "RETURNING",
+        _ if insert.output.is_some() => "OUTPUT",
         _ if insert.priority.is_some() || insert.insert_alias.is_some() => "this clause",
         _ if insert.settings.is_some() || insert.format_clause.is_some() => "this clause",
         _ if insert.multi_table_insert_type.is_some() => "several tables",
@@ -125,7 +179,7 @@ fn table_name(insert: &ast::Insert) -> Result<&ast::ObjectName> {
 }
 
 /// The rows, with every column that clients supply, in the table's order and types.
-async fn plan_rows(
+pub(crate) async fn plan_rows(
     session: &Session,
     state: &SessionState,
     insert: &ast::Insert,
@@ -154,6 +208,8 @@ async fn plan_rows(
     insert.source = Some(source.0);
     insert.table = ast::TableObject::TableName(quoted(TARGET));
     insert.table_alias = None;
+    insert.on = None;
+    insert.returning = None;
     refuse_other_constants(&insert, &schema)?;
     let statement = ast::Statement::Insert(insert);
     let mut names = Resolver::new(session, state).resolve(&statement).await?;

@@ -35,10 +35,14 @@ impl Prepare {
         };
         let text = statement.to_string();
         let kind = Kind::from_ast(*statement, false)?;
-        if !matches!(kind, Kind::Query(_) | Kind::Insert(_) | Kind::Update(_) | Kind::Delete(_)) {
+        let takes_parameters = matches!(
+            kind,
+            Kind::Query(_) | Kind::Insert(_) | Kind::Update(_) | Kind::Delete(_) | Kind::Merge(_)
+        );
+        if !takes_parameters {
             let word = text.split_whitespace().next().unwrap_or_default();
             return Err(Error::syntax(format!("syntax error at or near \"{word}\""))
-                .with_hint("PREPARE takes SELECT, INSERT, UPDATE, DELETE or VALUES."));
+                .with_hint("PREPARE takes SELECT, INSERT, UPDATE, DELETE, MERGE or VALUES."));
         }
         Ok(Self { name: fold(&name), data_types, statement: Statement::new(&text, kind) })
     }
@@ -96,6 +100,14 @@ const fn without_length(data_type: &ast::DataType) -> &ast::DataType {
 /// The columns that EXECUTE yields.
 pub(crate) fn execute_schema(session: &Session, execute: &Execute) -> Result<Option<SchemaRef>> {
     Ok(find(session, &execute.name)?.columns())
+}
+
+/// What a statement runs, where it is an EXECUTE.
+pub(crate) fn executed(session: &Session, statement: &Statement) -> Option<Arc<Prepared>> {
+    match &statement.kind {
+        Kind::Execute(execute) => find(session, &execute.name).ok(),
+        _ => None,
+    }
 }
 
 /// Runs a statement that PREPARE kept.

@@ -52,7 +52,7 @@ pub(crate) async fn describe(
 
 /// The plan with the types that its rows will have, as of `1 UNION SELECT 1.5`; as it is where a
 /// parameter's type is not known yet.
-fn coerced(state: &SessionState, plan: &LogicalPlan) -> LogicalPlan {
+pub(crate) fn coerced(state: &SessionState, plan: &LogicalPlan) -> LogicalPlan {
     let analyzed =
         state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
     analyzed.unwrap_or_else(|_| plan.clone())
@@ -278,7 +278,7 @@ fn output_names(query: &mut ast::Query) -> Option<Vec<String>> {
 const DUPLICATE: &str = "__column_";
 
 /// Postgres' name for a column without alias (`FigureColname` in its parser).
-fn column_name(expr: &ast::Expr) -> String {
+pub(crate) fn column_name(expr: &ast::Expr) -> String {
     match expr {
         ast::Expr::Identifier(ident) => crate::resolve::fold(ident),
         ast::Expr::CompoundIdentifier(parts) => {
@@ -331,7 +331,7 @@ fn type_column_name(data_type: &ast::DataType) -> String {
 }
 
 /// A schema with other names.
-fn renamed(schema: &SchemaRef, names: Option<&[String]>) -> SchemaRef {
+pub(crate) fn renamed(schema: &SchemaRef, names: Option<&[String]>) -> SchemaRef {
     let Some(names) = names.filter(|names| names.len() == schema.fields().len()) else {
         return Arc::clone(schema);
     };

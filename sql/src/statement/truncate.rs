@@ -2,7 +2,7 @@
 
 use datafusion::sql::sqlparser::ast;
 
-use crate::dml::{self, Rewrite};
+use crate::dml;
 use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::session::Session;
@@ -11,13 +11,11 @@ use crate::session::Session;
 pub(crate) async fn run(session: &Session, truncate: &ast::Truncate) -> Result<Output> {
     let [target] = truncate.table_names.as_slice() else {
         return Err(Error::unsupported("TRUNCATE of several tables is not supported")
-            .with_hint("TRUNCATE them one by one."));
+            .with_hint("TRUNCATE them one by one, in a transaction."));
     };
     if truncate.partitions.is_some() || truncate.on_cluster.is_some() || truncate.if_exists {
         return Err(Error::unsupported("this form of TRUNCATE is not supported"));
     }
-    let rewrite =
-        Rewrite { predicate: None, assignments: None, alias: None, operation: "TRUNCATE" };
-    dml::rewrite(session, &target.name, &rewrite, &[]).await?;
+    dml::delete_all(session, &target.name, "TRUNCATE").await?;
     Ok(Output::done("TRUNCATE TABLE"))
 }

@@ -1,45 +1,47 @@
-//! `UPDATE table SET column = expression [, ...] [WHERE ...]`.
+//! `[WITH ...] UPDATE table [[AS] alias] SET column = expression [, ...] [FROM ...] [WHERE ...]
+//! [RETURNING ...]`.
 
-use std::collections::BTreeSet;
-
-use arrow::datatypes::{Field, FieldRef};
+use arrow::datatypes::{Field, FieldRef, SchemaRef};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast;
 
-use crate::dml::{self, Rewrite};
-use crate::error::{Error, Result, state};
+use crate::dml::{self, Action, Branch, Change, Repeated};
+use crate::error::{Error, Result};
 use crate::output::Output;
-use crate::resolve::fold;
 use crate::session::Session;
-use crate::statement::delete::one_table;
+use crate::statement::delete::{one_table, with_others};
 use crate::statement::select;
 
-/// The parameters of an UPDATE.
+/// An UPDATE with the WITH before it.
+#[derive(Debug, Clone)]
+pub(crate) struct Update {
+    pub(crate) with: Option<ast::With>,
+    pub(crate) ast: ast::Update,
+}
+
+/// The parameters of an UPDATE, and what it returns.
 pub(crate) async fn describe(
     session: &Session,
-    update: &ast::Update,
+    update: &Update,
     given: &[Option<FieldRef>],
-) -> Result<Vec<Field>> {
-    let (name, rewrite) = parts(update)?;
-    let given = select::with_cast_types(update, given);
-    dml::describe_rewrite(session, name, &rewrite, &given).await
+) -> Result<(Vec<Field>, Option<SchemaRef>)> {
+    let given = select::with_cast_types(&update.ast, given);
+    dml::describe(session, &change(update)?, &given).await
 }
 
 /// Gives the rows that match new values.
 pub(crate) async fn run(
     session: &Session,
-    update: &ast::Update,
+    update: &Update,
     parameters: &[ScalarValue],
 ) -> Result<Output> {
-    let (name, rewrite) = parts(update)?;
-    refuse_columns(session, name, &rewrite).await?;
-    Ok(Output::counted("UPDATE", dml::rewrite(session, name, &rewrite, parameters).await?))
+    dml::run(session, &change(update)?, parameters).await
 }
 
-fn parts(update: &ast::Update) -> Result<(&ast::ObjectName, Rewrite<'_>)> {
+fn change(update: &Update) -> Result<Change<'_>> {
+    let Update { with, ast: update } = update;
     let refused = match update {
-        _ if update.from.is_some() => "FROM",
-        _ if update.returning.is_some() || update.output.is_some() => "RETURNING",
+        _ if update.output.is_some() => "OUTPUT",
         _ if update.or.is_some() => "OR",
         _ if !update.order_by.is_empty() => "ORDER BY",
         _ if update.limit.is_some() => "LIMIT",
@@ -48,52 +50,30 @@ fn parts(update: &ast::Update) -> Result<(&ast::ObjectName, Rewrite<'_>)> {
     if !refused.is_empty() {
         return Err(Error::unsupported(format!("UPDATE does not support {refused}")));
     }
-    let (name, alias) = one_table(std::slice::from_ref(&update.table), "UPDATE")?;
-    let mut seen = BTreeSet::new();
-    let assignments = update.assignments.iter().map(|assignment| {
-        let ast::AssignmentTarget::ColumnName(target) = &assignment.target else {
-            return Err(Error::unsupported("SET (a, b) = (...) is not supported")
-                .with_hint("Write SET a = ..., b = ..."));
-        };
-        let column = match target.0.as_slice() {
-            [part] => part.as_ident().map(fold),
-            _ => None,
-        };
-        let column = column
-            .ok_or_else(|| Error::syntax(format!("syntax error: \"{target}\" is not a column")))?;
-        if !seen.insert(column.clone()) {
-            return Err(Error::syntax(format!("multiple assignments to same column \"{column}\"")));
+    let others = match &update.from {
+        None => &[],
+        Some(ast::UpdateTableFromKind::AfterSet(from)) => from.as_slice(),
+        Some(ast::UpdateTableFromKind::BeforeSet(_)) => {
+            return Err(Error::syntax("syntax error: FROM stands before SET")
+                .with_hint("Write UPDATE table SET ... FROM ..."));
         }
-        Ok((column, assignment.value.clone()))
-    });
-    let assignments = Some(assignments.collect::<Result<Vec<_>>>()?);
-    let predicate = update.selection.as_ref();
-    Ok((name, Rewrite { predicate, assignments, alias, operation: "UPDATE" }))
-}
-
-async fn refuse_columns(
-    session: &Session,
-    name: &ast::ObjectName,
-    rewrite: &Rewrite<'_>,
-) -> Result<()> {
-    let pinned = dml::target(session, name).await?;
-    for (column, _) in rewrite.assignments.iter().flatten() {
-        match pinned.snapshot.schema.field_with_name(column) {
-            Ok(field) if dml::generated(field) => {
-                return Err(Error::new("428C9", format!("cannot update column \"{column}\""))
-                    .with_detail("The server fills this column."));
-            }
-            Ok(_) => {}
-            Err(_) => {
-                return Err(Error::new(
-                    state::UNDEFINED_COLUMN,
-                    format!(
-                        "column \"{column}\" of relation \"{}\" does not exist",
-                        pinned.name.name
-                    ),
-                ));
-            }
-        }
-    }
-    Ok(())
+    };
+    let (target, alias) = one_table(std::slice::from_ref(&update.table), "UPDATE")?;
+    Ok(Change {
+        operation: "UPDATE",
+        target,
+        from: with_others(&alias, others)?,
+        alias,
+        with: with.as_ref(),
+        predicate: update.selection.as_ref(),
+        branches: vec![Branch {
+            when: None,
+            action: Action::Update(dml::assignments(&update.assignments)?),
+        }],
+        // As in PostgreSQL, one of the rows that join decides; which one is not defined.
+        repeated: Repeated::Skipped,
+        key: Vec::new(),
+        excluded: None,
+        returning: update.returning.as_deref(),
+    })
 }

@@ -15,8 +15,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::sql::sqlparser::ast;
 use futures::TryStreamExt;
 
-use super::commit_definition;
-use crate::dml::{self, TARGET};
+use crate::dml::{self, Key, TARGET};
 use crate::error::{Error, Result, state};
 use crate::output::Notice;
 use crate::resolve::{Pinned, Resolver, fold};
@@ -30,6 +29,7 @@ pub(super) struct Evolution<'a> {
     pinned: &'a Pinned,
     columns: Vec<Column>,
     constraints: BTreeMap<String, String>,
+    key: Option<Key>,
     /// Whether rows or the names or types of stored columns change.
     rewrites: bool,
     /// What every row has to meet, and the error where one does not.
@@ -56,6 +56,7 @@ impl<'a> Evolution<'a> {
             pinned,
             columns: columns.collect(),
             constraints: pinned.snapshot.constraints.as_ref().clone(),
+            key: Key::of(&pinned.snapshot.configuration),
             rewrites: false,
             demands: Vec::new(),
             operation: "CHANGE COLUMN",
@@ -84,6 +85,10 @@ impl<'a> Evolution<'a> {
                 constraint: ast::TableConstraint::Check(check),
                 not_valid: false,
             } => self.add_check(check),
+            O::AddConstraint {
+                constraint: ast::TableConstraint::PrimaryKey(constraint),
+                not_valid: false,
+            } => self.add_key(constraint),
             O::DropConstraint { if_exists, name, .. } => {
                 self.drop_constraint(&fold(name), *if_exists)
             }
@@ -197,7 +202,10 @@ impl<'a> Evolution<'a> {
                 self.demands.push((ast::Expr::IsNotNull(value), error));
                 self.columns[at].field = field.with_nullable(false);
             }
-            C::DropNotNull => self.columns[at].field = field.with_nullable(true),
+            C::DropNotNull => {
+                self.refuse_key(name, "drop NOT NULL of")?;
+                self.columns[at].field = field.with_nullable(true);
+            }
             C::SetDataType { data_type, using, .. } => {
                 self.refuse_special(at, "alter type of")?;
                 self.refuse_readers(name, "alter type of")?;
@@ -250,9 +258,31 @@ impl<'a> Evolution<'a> {
         Ok(())
     }
 
+    fn add_key(&mut self, constraint: &ast::PrimaryKeyConstraint) -> Result<()> {
+        let table = &self.pinned.name.name;
+        if self.key.is_some() {
+            return Err(Error::new(
+                state::INVALID_TABLE_DEFINITION,
+                format!("multiple primary keys for table \"{table}\" are not allowed"),
+            ));
+        }
+        let key = Key::declared(constraint, None, table)?;
+        let fields: Vec<Field> = self.columns.iter().map(|column| column.field.clone()).collect();
+        key.check(&fields)?;
+        for column in &key.columns {
+            self.alter_column(column, &ast::AlterColumnOperation::SetNotNull)?;
+        }
+        self.key = Some(key);
+        self.operation = "ADD CONSTRAINT";
+        Ok(())
+    }
+
     fn drop_constraint(&mut self, name: &str, if_exists: bool) -> Result<()> {
         self.operation = "DROP CONSTRAINT";
         if self.constraints.remove(name).is_some() {
+            return Ok(());
+        }
+        if self.key.take_if(|key| key.name == name).is_some() {
             return Ok(());
         }
         let table = &self.pinned.name.name;
@@ -266,6 +296,10 @@ impl<'a> Evolution<'a> {
     }
 
     fn rename_constraint(&mut self, name: &str, new: String) -> Result<()> {
+        if let Some(key) = self.key.as_mut().filter(|key| key.name == name) {
+            key.name = new;
+            return Ok(());
+        }
         let check = self.constraints.remove(name).ok_or_else(|| self.no_constraint(name))?;
         if self.constraints.contains_key(&new) {
             let table = &self.pinned.name.name;
@@ -282,11 +316,12 @@ impl<'a> Evolution<'a> {
     pub(super) async fn commit(self) -> Result<()> {
         let snapshot = &self.pinned.snapshot;
         let fields: Vec<Field> = self.columns.iter().map(|column| column.field.clone()).collect();
-        let spec = TableSpec {
+        let mut spec = TableSpec {
             schema: Arc::new(Schema::new(fields)),
             constraints: self.constraints.clone(),
             ..snapshot.spec()
         };
+        Key::set(self.key.as_ref(), &mut spec.configuration);
         create_table::check_constraints(self.session, &spec)?;
         if spec == snapshot.spec() {
             return Ok(());
@@ -309,7 +344,7 @@ impl<'a> Evolution<'a> {
             commit.removes = snapshot.files().map(|file| file.path().to_owned()).collect();
         }
         commit.metadata = Some(spec);
-        commit_definition(self.session, self.pinned, commit).await
+        dml::land(self.session, self.pinned, commit).await
     }
 
     /// The rows with their new columns.
@@ -409,7 +444,22 @@ impl<'a> Evolution<'a> {
             ))
             .with_hint("CREATE TABLE ... AS makes a table with another partitioning."));
         }
-        Ok(())
+        self.refuse_key(name, verb)
+    }
+
+    /// The key names its columns.
+    fn refuse_key(&self, column: &str, verb: &str) -> Result<()> {
+        match self.key.as_ref().filter(|key| key.columns.iter().any(|name| name == column)) {
+            None => Ok(()),
+            Some(key) => Err(Error::new(
+                state::INVALID_TABLE_DEFINITION,
+                format!("cannot {verb} column \"{column}\": it is in the primary key"),
+            )
+            .with_hint(format!(
+                "ALTER TABLE {} DROP CONSTRAINT {} first, and add the key again.",
+                self.pinned.name.name, key.name
+            ))),
+        }
     }
 
     /// A view knows its columns by name; which of its tables' columns it means is in its query.

@@ -161,6 +161,7 @@ impl Load<'_> {
                 base: Arc::clone(&pinned.snapshot),
                 adds: written.adds,
                 removes: Vec::new(),
+                read_all: false,
                 loaded,
                 definition: None,
             };
