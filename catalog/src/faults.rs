@@ -20,8 +20,8 @@ use futures::stream::{self, BoxStream};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
-    UploadPart,
+    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
+    Result, UploadPart,
 };
 use parking_lot::Mutex;
 
@@ -51,6 +51,9 @@ pub enum Fault {
     After,
     /// No error, but late.
     Delay(Duration),
+    /// Of a conditional put: it is called taken (412, 409), although nothing is there. Of anything else,
+    /// as [`Fault::Before`].
+    Denied,
 }
 
 /// How often an operation fails, of 1,000.
@@ -62,6 +65,8 @@ pub struct Rates {
     pub after: u16,
     /// [`Fault::Delay`], for up to 50 ms.
     pub delay: u16,
+    /// [`Fault::Denied`].
+    pub denied: u16,
 }
 
 /// A wrapper that makes another store fail.
@@ -134,15 +139,26 @@ impl FaultStore {
         operation: Operation,
         work: impl Future<Output = Result<T>> + Send,
     ) -> Result<T> {
-        let (alive, fault) = {
-            let mut plan = self.plan.lock();
-            (plan.is_alive_for(operation), plan.next(operation))
-        };
-        if !alive {
-            std::future::pending::<()>().await;
-        }
-        run(fault, work).await
+        let (alive, fault) = self.next(operation);
+        carry_out(alive, fault, work).await
     }
+
+    /// Whether the process lives, and how the operation fails.
+    fn next(&self, operation: Operation) -> (bool, Option<Fault>) {
+        let mut plan = self.plan.lock();
+        (plan.is_alive_for(operation), plan.next(operation))
+    }
+}
+
+async fn carry_out<T: Send>(
+    alive: bool,
+    fault: Option<Fault>,
+    work: impl Future<Output = Result<T>> + Send,
+) -> Result<T> {
+    if !alive {
+        std::future::pending::<()>().await;
+    }
+    run(fault, work).await
 }
 
 impl fmt::Display for FaultStore {
@@ -170,8 +186,8 @@ impl Plan {
         {
             return Some(self.chosen.swap_remove(index).2);
         }
-        let Rates { before, after, delay } = self.rates;
-        if before + after + delay == 0 {
+        let Rates { before, after, delay, denied } = self.rates;
+        if before + after + delay + denied == 0 {
             return None;
         }
         let draw = u16::try_from(self.random() % 1000).unwrap_or(0);
@@ -181,6 +197,8 @@ impl Plan {
             Some(Fault::After)
         } else if draw < before + after + delay {
             Some(Fault::Delay(Duration::from_micros(self.random() % 50_000)))
+        } else if draw < before + after + delay + denied {
+            Some(Fault::Denied)
         } else {
             None
         }
@@ -206,7 +224,7 @@ async fn run<T: Send>(
             tokio::time::sleep(time).await;
             work.await
         }
-        Some(Fault::Before) => Err(injected("nothing happened")),
+        Some(Fault::Before | Fault::Denied) => Err(injected("nothing happened")),
         Some(Fault::After) => {
             work.await?;
             Err(injected("it happened, the answer was lost"))
@@ -226,7 +244,14 @@ impl ObjectStore for FaultStore {
         payload: PutPayload,
         opts: PutOptions,
     ) -> Result<PutResult> {
-        self.run(Operation::Put, self.inner.put_opts(location, payload, opts)).await
+        let creates = opts.mode == PutMode::Create;
+        let work = self.inner.put_opts(location, payload, opts);
+        let (alive, fault) = self.next(Operation::Put);
+        if alive && creates && fault == Some(Fault::Denied) {
+            let (path, source) = (location.to_string(), "injected fault: denied".into());
+            return Err(Error::AlreadyExists { path, source });
+        }
+        carry_out(alive, fault, work).await
     }
 
     async fn put_multipart_opts(
@@ -306,7 +331,9 @@ fn faulty_list(
             .flat_map(|()| stream::empty())
             .chain(list)
             .boxed(),
-        Some(Fault::Before) => stream::once(async { Err(injected("nothing listed")) }).boxed(),
+        Some(Fault::Before | Fault::Denied) => {
+            stream::once(async { Err(injected("nothing listed")) }).boxed()
+        }
         Some(Fault::After) => {
             list.chain(stream::once(async { Err(injected("the listing broke off")) })).boxed()
         }

@@ -34,6 +34,7 @@ pub(crate) fn source(name: &str) -> Option<Source> {
         }
         "enabled_roles" => computed(privileges::enabled_roles),
         "information_schema_catalog_name" => computed(general::catalog_name),
+        "key_column_usage" => of_tables(constraints::key_column_usage, TABLE),
         "parameters" => computed(routines::parameters),
         "role_table_grants" | "table_privileges" => computed(privileges::table_privileges),
         "routine_privileges" => computed(privileges::routine_privileges),

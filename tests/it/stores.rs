@@ -24,6 +24,8 @@ pub(crate) fn trials() -> Vec<Trial> {
     }
     for (name, kind) in [("s3", Kind::S3), ("azure", Kind::Azure)] {
         trials.push(on(format!("stores::two_servers_on_{name}"), kind, story::two_servers));
+    }
+    for (name, kind) in [("s3", Kind::S3), ("azure", Kind::Azure), ("disk", Kind::Disk)] {
         trials.push(on(format!("stores::concurrent_writers_on_{name}"), kind, writers::race));
     }
     trials.push(on("stores::kill_loses_and_doubles_nothing_on_s3", Kind::S3, writers::kill));

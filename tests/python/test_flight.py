@@ -58,6 +58,21 @@ def test_prepared_with_parameters(adbc: flight_sql.Connection) -> None:
     assert rows(adbc, sql, values) == [values]
 
 
+def test_returning(adbc: flight_sql.Connection, schema: str) -> None:
+    """A statement that changes rows runs once, and gives what it returns."""
+    with adbc.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE {schema}.t (id bigint PRIMARY KEY NOT ENFORCED, n bigint)")
+        cursor.execute(f"INSERT INTO {schema}.t VALUES (1, 10), (2, 20) RETURNING id, n * 2 AS twice")
+        assert cursor.fetch_arrow_table().to_pydict() == {"id": [1, 2], "twice": [20, 40]}
+        put = f"INSERT INTO {schema}.t AS t VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET n = t.n + excluded.n RETURNING n"
+        cursor.execute(put, (1, 1))
+        assert cursor.fetchone() == (11,)
+        cursor.execute(f"DELETE FROM {schema}.t WHERE id = 2 RETURNING n")
+        assert cursor.fetchall() == [(20,)]
+        cursor.execute(f"SELECT id, n FROM {schema}.t")
+        assert cursor.fetchall() == [(1, 11)]
+
+
 def test_ingest_creates_and_appends(adbc: flight_sql.Connection, schema: str) -> None:
     """Bulk ingest: a table from Arrow batches, and more of them later."""
     table = pa.table({"id": pa.array(range(100_000), pa.int64()), "name": pa.array(["x"] * 100_000)})

@@ -101,6 +101,34 @@ def test_executemany_counts(pg: psycopg.Connection) -> None:
     assert pg.execute("SELECT count(*), sum(a) FROM t").fetchone() == (20, 190)
 
 
+@pytest.mark.parametrize("binary", [False, True])
+def test_returning(pg: psycopg.Connection, binary: bool) -> None:
+    """Rows of statements that change rows, by parameters, one and many at once."""
+    pg.execute("CREATE TABLE t (id bigint PRIMARY KEY NOT ENFORCED, name text, n integer)")
+    with pg.cursor(binary=binary) as cursor:
+        cursor.execute("INSERT INTO t VALUES (%s, %s, %s) RETURNING id, upper(name), n + %s", (1, "one", 1, 10))
+        assert cursor.fetchall() == [(1, "ONE", 11)]
+        assert cursor.rowcount == 1
+        put = """INSERT INTO t VALUES (%s, %s, %s) ON CONFLICT (id)
+                 DO UPDATE SET name = excluded.name, n = t.n + excluded.n RETURNING id, name, n"""
+        cursor.executemany(put, [(n % 3, f"n{n}", n) for n in range(1, 5)], returning=True)
+        returned = []
+        while True:
+            returned.extend(cursor.fetchall())
+            if not cursor.nextset():
+                break
+        assert returned == [(1, "n1", 2), (2, "n2", 2), (0, "n3", 3), (1, "n4", 6)]
+        merge = """MERGE INTO t USING (VALUES (%s::bigint, %s)) AS s (id, name) ON t.id = s.id
+                   WHEN MATCHED THEN UPDATE SET name = s.name WHEN NOT MATCHED THEN INSERT (id, name) VALUES (s.id, s.name)"""
+        for key in (1, 9):
+            cursor.execute(merge, (key, "merged"))
+            assert (cursor.statusmessage, cursor.rowcount) == ("MERGE 1", 1)
+        cursor.execute("UPDATE t SET n = 0 WHERE id < %s RETURNING id", (0,))
+        assert cursor.fetchall() == [] and cursor.statusmessage == "UPDATE 0"
+        cursor.execute("DELETE FROM t WHERE name = %s RETURNING *", ("merged",))
+        assert sorted(cursor.fetchall()) == [(1, "merged", 6), (9, "merged", None)]
+
+
 def test_server_side_cursor(conninfo: str) -> None:
     """A named cursor fetches in portions and scrolls no further than it was asked."""
     with psycopg.connect(conninfo) as connection, connection.cursor(name="portions") as cursor:

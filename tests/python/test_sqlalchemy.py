@@ -2,6 +2,7 @@
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 
 @pytest.fixture
@@ -35,6 +36,10 @@ def test_reflects(engine: sa.Engine, schema: str) -> None:
     assert inspector.get_pk_constraint("t", schema)["constrained_columns"] == []
     assert inspector.get_foreign_keys("t", schema) == []
     assert inspector.get_indexes("t", schema) == []
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"ALTER TABLE {schema}.t ADD CONSTRAINT by_name PRIMARY KEY (name, id) NOT ENFORCED"))
+    key = sa.inspect(engine).get_pk_constraint("t", schema)
+    assert (key["name"], key["constrained_columns"]) == ("by_name", ["name", "id"])
 
 
 def test_core_statements(engine: sa.Engine, schema: str) -> None:
@@ -54,6 +59,29 @@ def test_core_statements(engine: sa.Engine, schema: str) -> None:
         assert [tuple(row) for row in rows] == [("n0", 2, 9), ("n1", 3, 12), ("n2", 3, 15), ("zero", 1, 0)]
         assert connection.execute(sa.select(table).where(table.c.id.in_([1, 2])).order_by(table.c.id)).all()[0].name == "n1"
         assert connection.scalar(sa.select(sa.func.count()).select_from(table).where(table.c.name.is_(None))) == 0
+
+
+def test_upsert_and_returning(engine: sa.Engine, schema: str) -> None:
+    """The dialect's own ON CONFLICT, and RETURNING of every statement that has it."""
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text(f"CREATE TABLE {schema}.t (id bigint PRIMARY KEY NOT ENFORCED, name text, n integer DEFAULT 7)")
+        )
+    table = sa.Table("t", sa.MetaData(schema=schema), autoload_with=engine)
+    assert [column.name for column in table.primary_key] == ["id"]
+    with engine.begin() as connection:
+        made = connection.execute(sa.insert(table).values(id=1, name="one").returning(table.c.id, table.c.n)).one()
+        assert tuple(made) == (1, 7)
+        put = postgresql.insert(table).values([{"id": 1, "name": "uno", "n": 1}, {"id": 2, "name": "dos", "n": 2}])
+        put = put.on_conflict_do_update(index_elements=["id"], set_={"name": put.excluded.name, "n": table.c.n + put.excluded.n})
+        assert sorted(map(tuple, connection.execute(put.returning(table)).all())) == [(1, "uno", 8), (2, "dos", 2)]
+        skip = postgresql.insert(table).values(id=2, name="again").on_conflict_do_nothing()
+        assert connection.execute(skip.returning(table.c.id)).all() == []
+        raised = sa.update(table).where(table.c.id == 2).values(n=table.c.n * 10).returning(table.c.n)
+        assert connection.scalar(raised) == 20
+        assert connection.scalar(sa.delete(table).where(table.c.id == 1).returning(table.c.name)) == "uno"
+    with engine.connect() as connection:
+        assert [tuple(row) for row in connection.execute(sa.select(table))] == [(2, "dos", 20)]
 
 
 def test_rollback(engine: sa.Engine, schema: str) -> None:

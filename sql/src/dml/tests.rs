@@ -335,7 +335,7 @@ proptest! {
                 let action = match kind {
                     0 => "DO NOTHING",
                     1 => "(k) DO UPDATE SET v = t.v + excluded.v",
-                    _ => "(k) DO UPDATE SET v = excluded.v WHERE excluded.v > v",
+                    _ => "(k) DO UPDATE SET v = excluded.v WHERE excluded.v > t.v",
                 };
                 let values = values.join(", ");
                 let sql = format!("INSERT INTO t VALUES {values} ON CONFLICT {action}");

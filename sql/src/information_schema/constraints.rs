@@ -1,4 +1,4 @@
-//! `table_constraints`, `check_constraints` and `constraint_column_usage`.
+//! `table_constraints`, `check_constraints`, `key_column_usage` and `constraint_column_usage`.
 //!
 //! NOT NULL is a CHECK to the standard; PostgreSQL names it by OIDs, and so does this file.
 
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use catalog::Entry;
 
 use super::standard;
+use crate::dml::Key;
 use crate::error::Result;
 use crate::pg_catalog::context::{SystemContext, Wanted};
 use crate::pg_catalog::names;
@@ -19,6 +20,21 @@ struct Check {
     clause: String,
     columns: Vec<String>,
     written: bool,
+}
+
+/// Visits the declared key of every table that the scan asks for.
+fn each_key(
+    context: &SystemContext,
+    wanted: &Wanted,
+    mut visit: impl FnMut(&Arc<Entry>, &Key) -> Result<()>,
+) -> Result<()> {
+    for entry in standard(context, wanted).filter(|entry| entry.table().is_some()) {
+        let relation = context.relation(entry.oid);
+        if let Some(key) = relation.and_then(|relation| Key::of(&relation.options)) {
+            visit(entry, &key)?;
+        }
+    }
+    Ok(())
 }
 
 /// Visits the constraints of every table that the scan asks for.
@@ -57,19 +73,44 @@ pub(super) fn table_constraints(
     rows: &mut Rows,
 ) -> Result<()> {
     let catalog = || Value::from(context.session.database.as_str());
-    each_check(context, wanted, |entry, check| {
+    let mut push = |entry: &Entry, name: &str, kind: &str, enforced: &str| {
         rows.push([
             ("constraint_catalog", catalog()),
             ("constraint_schema", entry.schema.as_str().into()),
-            ("constraint_name", check.name.into()),
+            ("constraint_name", name.into()),
             ("table_catalog", catalog()),
             ("table_schema", entry.schema.as_str().into()),
             ("table_name", entry.name.as_str().into()),
-            ("constraint_type", "CHECK".into()),
+            ("constraint_type", kind.into()),
             ("is_deferrable", "NO".into()),
             ("initially_deferred", "NO".into()),
-            ("enforced", "YES".into()),
+            ("enforced", enforced.into()),
         ])
+    };
+    each_key(context, wanted, |entry, key| push(entry, &key.name, "PRIMARY KEY", "NO"))?;
+    each_check(context, wanted, |entry, check| push(entry, &check.name, "CHECK", "YES"))
+}
+
+pub(super) fn key_column_usage(
+    context: &SystemContext,
+    wanted: &Wanted,
+    rows: &mut Rows,
+) -> Result<()> {
+    let catalog = || Value::from(context.session.database.as_str());
+    each_key(context, wanted, |entry, key| {
+        for (position, column) in (1_i32..).zip(&key.columns) {
+            rows.push([
+                ("constraint_catalog", catalog()),
+                ("constraint_schema", entry.schema.as_str().into()),
+                ("constraint_name", key.name.as_str().into()),
+                ("table_catalog", catalog()),
+                ("table_schema", entry.schema.as_str().into()),
+                ("table_name", entry.name.as_str().into()),
+                ("column_name", column.as_str().into()),
+                ("ordinal_position", position.into()),
+            ])?;
+        }
+        Ok(())
     })
 }
 
@@ -94,8 +135,8 @@ pub(super) fn constraint_column_usage(
     rows: &mut Rows,
 ) -> Result<()> {
     let catalog = || Value::from(context.session.database.as_str());
-    each_check(context, wanted, |entry, check| {
-        for column in check.columns.iter().filter(|_| check.written) {
+    let mut push = |entry: &Entry, name: &str, columns: &[String]| {
+        columns.iter().try_for_each(|column| {
             rows.push([
                 ("table_catalog", catalog()),
                 ("table_schema", entry.schema.as_str().into()),
@@ -103,9 +144,13 @@ pub(super) fn constraint_column_usage(
                 ("column_name", column.as_str().into()),
                 ("constraint_catalog", catalog()),
                 ("constraint_schema", entry.schema.as_str().into()),
-                ("constraint_name", check.name.as_str().into()),
-            ])?;
-        }
-        Ok(())
+                ("constraint_name", name.into()),
+            ])
+        })
+    };
+    each_key(context, wanted, |entry, key| push(entry, &key.name, &key.columns))?;
+    each_check(context, wanted, |entry, check| match check.written {
+        true => push(entry, &check.name, &check.columns),
+        false => Ok(()),
     })
 }

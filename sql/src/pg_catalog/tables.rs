@@ -24,7 +24,7 @@ use super::rows::Rows;
 use crate::error::Result;
 use crate::information_schema;
 
-pub(crate) use constraint::check_definition;
+pub(crate) use constraint::constraint_definition;
 pub(crate) use function::{arguments, identity_arguments, result_type};
 
 /// Computes the rows of a relation, or at least those that `Wanted` speaks of.
@@ -122,6 +122,7 @@ fn catalog_source(name: &str) -> Option<Source> {
         "pg_depend" => computed(dependency::pg_depend),
         "pg_description" => of_tables(description::pg_description, by_oid("objoid")),
         "pg_get_keywords" => computed(fixed::pg_get_keywords),
+        "pg_index" => of_tables(constraint::pg_index, by_oid("indrelid")),
         "pg_language" => computed(fixed::pg_language),
         "pg_matviews" => computed(view::pg_matviews),
         "pg_namespace" => computed(namespace::pg_namespace),
@@ -148,18 +149,11 @@ fn catalog_source(name: &str) -> Option<Source> {
 pub(crate) static EMPTY: &[(&str, &[&str])] = &[
     (
         "there are no indexes: keys are found by statistics and by partitions",
-        &[
-            "pg_index",
-            "pg_indexes",
-            "pg_opclass",
-            "pg_opfamily",
-            "pg_stat_all_indexes",
-            "pg_stat_user_indexes",
-        ],
+        &["pg_indexes", "pg_opclass", "pg_opfamily", "pg_stat_all_indexes", "pg_stat_user_indexes"],
     ),
     (
-        "there are no foreign, primary or unique keys",
-        &["key_column_usage", "referential_constraints", "constraint_table_usage"],
+        "there are no foreign and unique keys",
+        &["referential_constraints", "constraint_table_usage"],
     ),
     (
         "there are no inheriting or partitioned tables; partitions of a table are folders of its files",

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tempfile::TempDir;
 use tests::components::{self, ObjectServer};
 use tests::{PgDatabase, TestServer, repository};
 use tokio_postgres::SimpleQueryMessage;
@@ -14,12 +15,14 @@ pub(super) enum Kind {
     S3,
     Azure,
     Memory,
+    Disk,
 }
 
 /// A store with a bucket `lake` for the warehouse and a bucket `landing` beside it.
 pub(super) struct Place {
     kind: Kind,
     server: Option<ObjectServer>,
+    folder: TempDir,
     tools: PathBuf,
     /// Where the server is told to find the store, if that is not the store itself.
     pub(super) through: Option<SocketAddr>,
@@ -34,9 +37,16 @@ impl Place {
         let server = match kind {
             Kind::S3 => Some(ObjectServer::s3(tools, &buckets)?),
             Kind::Azure => Some(ObjectServer::azure(tools, &buckets)?),
-            Kind::Memory => None,
+            Kind::Memory | Kind::Disk => None,
         };
-        Ok(Self { kind, server, tools: tools.to_path_buf(), through: None, extra: Vec::new() })
+        let folder = tempfile::Builder::new().prefix("tarn-test-").tempdir();
+        let folder = folder.map_err(|error| error.to_string())?;
+        let tools = tools.to_path_buf();
+        if kind == Kind::Disk {
+            let landing = folder.path().join("landing/in");
+            std::fs::create_dir_all(landing).map_err(|error| error.to_string())?;
+        }
+        Ok(Self { kind, server, folder, tools, through: None, extra: Vec::new() })
     }
 
     /// Whether what was written outlives the server.
@@ -55,6 +65,7 @@ impl Place {
             Kind::S3 => "s3",
             Kind::Azure => "az",
             Kind::Memory => "memory",
+            Kind::Disk => return self.folder.path().join(bucket).join(path).display().to_string(),
         };
         format!("{scheme}://{bucket}/{path}")
     }
@@ -73,8 +84,13 @@ impl Place {
                 ("AZURE_STORAGE_USE_EMULATOR", "true".to_owned()),
                 ("AZURITE_BLOB_STORAGE_URL", format!("http://{address}")),
             ],
-            Kind::Memory => Vec::new(),
+            Kind::Memory | Kind::Disk => Vec::new(),
         }
+    }
+
+    /// The same for another reader than the server.
+    fn own_environment(&self) -> Vec<(&'static str, String)> {
+        self.server.as_ref().map_or_else(Vec::new, |server| self.environment(server.address()))
     }
 
     /// A server on the warehouse.
@@ -99,7 +115,7 @@ impl Place {
     ) -> Result<Vec<String>, String> {
         let python = components::python(&self.tools)?;
         let mut options = serde_json::Map::new();
-        for (name, value) in self.environment(self.address()) {
+        for (name, value) in self.own_environment() {
             options.insert(name.to_ascii_lowercase(), value.into());
         }
         let mut command = Command::new(python);
@@ -108,7 +124,7 @@ impl Place {
             .arg(self.url("lake", &format!("warehouse/{path}")))
             .arg(serde_json::Value::Object(options).to_string())
             .args(columns)
-            .envs(self.environment(self.address()));
+            .envs(self.own_environment());
         let output = components::run(&mut command)?;
         Ok(String::from_utf8_lossy(&output.stdout).lines().map(ToOwned::to_owned).collect())
     }

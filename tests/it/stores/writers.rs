@@ -10,11 +10,12 @@ use tests::PgDatabase;
 
 use super::place::{Place, connect, execute, folder, rows};
 
-const WRITERS: i64 = 4;
-const INSERTS: i64 = 50;
+const WRITERS: i64 = 8;
+const INSERTS: i64 = 100;
 const KILLS_DEFAULT: u64 = 4;
 
-/// Writers on two servers insert rows of their own; nobody is refused, nothing is lost or doubled.
+/// Writers on two servers insert rows of their own, while others delete theirs and put files together:
+/// no insert is refused, nothing is lost or doubled.
 pub(super) async fn race(place: Place) {
     let (one, other) = (place.start(&[]), place.start(&[]));
     let setup = connect(&one).await;
@@ -29,9 +30,19 @@ pub(super) async fn race(place: Place) {
             }
         })
     });
-    for writer in writers.collect::<Vec<_>>() {
+    let writers: Vec<_> = writers.collect();
+    let stop = Arc::new(AtomicBool::new(false));
+    let deleting = tokio::spawn(delete(Arc::clone(&stop), one.pg()));
+    let compacting = tokio::spawn(compact(Arc::clone(&stop), other.pg()));
+    for writer in writers {
         writer.await.unwrap();
     }
+    stop.store(true, Ordering::Relaxed);
+    let (deleted, compacted) = (deleting.await.unwrap(), compacting.await.unwrap());
+    tests::note(&format!(
+        "stores: {deleted} deletes and {compacted} compactions beside the writers"
+    ));
+    assert!(deleted > 0 && compacted > 0, "nothing went on beside the writers");
     drop((one, other));
     // A server that has seen nothing of it.
     let server = place.start(&[]);
@@ -43,6 +54,47 @@ pub(super) async fn race(place: Place) {
     match place.read_by_python(&folder, &["id"]) {
         Err(reason) => tests::note(&format!("not read by deltalake: {reason}")),
         Ok(read) => assert_eq!(i64::try_from(read.len()).unwrap(), all),
+    }
+}
+
+/// Inserts rows and deletes them, until told to stop; the last ones for certain. Tells how often.
+async fn delete(stop: Arc<AtomicBool>, address: SocketAddr) -> usize {
+    let database = PgDatabase::connect(address).await.unwrap();
+    let mut done = 0;
+    loop {
+        let last = stop.load(Ordering::Relaxed);
+        execute(&database, "INSERT INTO raw.race VALUES (-1), (-2)").await;
+        done += usize::from(
+            unless_others_were_faster(&database, "DELETE FROM raw.race WHERE id < 0").await,
+        );
+        if last {
+            while !unless_others_were_faster(&database, "DELETE FROM raw.race WHERE id < 0").await {
+            }
+            return done;
+        }
+    }
+}
+
+/// Puts files together until told to stop. Tells how often.
+async fn compact(stop: Arc<AtomicBool>, address: SocketAddr) -> usize {
+    let database = PgDatabase::connect(address).await.unwrap();
+    let mut done = 0;
+    while !stop.load(Ordering::Relaxed) {
+        done += usize::from(unless_others_were_faster(&database, "OPTIMIZE raw.race").await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    done
+}
+
+/// Runs a statement that may be told, in the end, that others kept changing the same rows.
+async fn unless_others_were_faster(database: &PgDatabase, sql: &str) -> bool {
+    match database.client().batch_execute(sql).await {
+        Ok(()) => true,
+        Err(error) => {
+            let code = error.as_db_error().map(|error| error.code().code().to_owned());
+            assert_eq!(code.as_deref(), Some("40001"), "{sql}: {error:?}");
+            false
+        }
     }
 }
 

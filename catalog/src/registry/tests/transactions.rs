@@ -258,8 +258,10 @@ async fn simulate(seed: u64) -> (usize, usize) {
         let faults = FaultStore::new(Arc::clone(&store));
         let shared: Arc<dyn ObjectStore> = Arc::<FaultStore>::clone(&faults);
         let catalog = server(&shared).await;
-        faults
-            .reseed(seed * 2 + number.unsigned_abs(), Rates { before: 90, after: 90, delay: 100 });
+        faults.reseed(
+            seed * 2 + number.unsigned_abs(),
+            Rates { before: 90, after: 90, delay: 100, denied: 30 },
+        );
         let mut answers = Vec::new();
         for x in number * 100..number * 100 + 8 {
             answers.push((x, add(&catalog, &NAMES, x).await));

@@ -69,7 +69,7 @@ fn rule(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
 
 fn constraint(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
     let Some(oid) = value::oid(&arguments[0]) else { return Ok(Value::Null) };
-    Ok(tables::check_definition(call.context, oid, value::flag(arguments.get(1))).into())
+    Ok(tables::constraint_definition(call.context, oid, value::flag(arguments.get(1))).into())
 }
 
 fn of_model(

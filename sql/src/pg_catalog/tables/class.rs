@@ -96,7 +96,9 @@ fn options(entry: &Entry, details: Option<&Relation>) -> Value {
     }
     if let Some(details) = details {
         // Delta's own properties follow from the protocol; nobody wrote them.
-        let own = details.options.iter().filter(|(key, _)| !key.starts_with("delta."));
+        // The key is told as a constraint.
+        let own = |key: &str| !key.starts_with("delta.") && !key.starts_with("tarn.");
+        let own = details.options.iter().filter(|(key, _)| own(key));
         options.extend(own.map(|(key, value)| format!("{key}={value}")));
         if !details.partition_columns.is_empty() {
             options.push(format!("partition_by={}", details.partition_columns.join(",")));

@@ -1,4 +1,4 @@
-//! `pg_constraint` and `pg_attrdef`: CHECK constraints and defaults.
+//! `pg_constraint`, `pg_index` and `pg_attrdef`: CHECK constraints, declared keys and defaults.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -13,7 +13,11 @@ use super::super::context::{SystemContext, Wanted};
 use super::super::names;
 use super::super::rows::{Rows, Value};
 use super::attribute::GENERATED_KEY;
+use crate::dml::Key;
 use crate::error::Result;
+
+/// The number of a table's key; those of CHECK constraints come after it.
+const KEY_NUMBER: u32 = 0;
 
 pub(crate) fn pg_constraint(
     context: &SystemContext,
@@ -22,14 +26,29 @@ pub(crate) fn pg_constraint(
 ) -> Result<()> {
     for entry in context.relation_entries().filter(|entry| wanted.includes(entry)) {
         let Some(relation) = context.relation(entry.oid) else { continue };
+        let schema = names::schema_oid(context, &entry.schema).unwrap_or_default();
+        if let Some(key) = Key::of(&relation.options) {
+            let oid = names::constraint_oid(entry.oid, KEY_NUMBER);
+            rows.push([
+                ("oid", oid.into()),
+                ("conindid", oid.into()),
+                ("conname", key.name.as_str().into()),
+                ("connamespace", schema.into()),
+                ("contype", "p".into()),
+                ("convalidated", false.into()),
+                ("conrelid", entry.oid.into()),
+                ("confupdtype", " ".into()),
+                ("confdeltype", " ".into()),
+                ("confmatchtype", " ".into()),
+                ("conislocal", true.into()),
+                ("conkey", key_columns(&key, &relation.columns).into()),
+            ])?;
+        }
         for (number, (name, check)) in (1_u32..).zip(relation.constraints.iter()) {
             rows.push([
                 ("oid", names::constraint_oid(entry.oid, number).into()),
                 ("conname", name.as_str().into()),
-                (
-                    "connamespace",
-                    names::schema_oid(context, &entry.schema).unwrap_or_default().into(),
-                ),
+                ("connamespace", schema.into()),
                 ("contype", "c".into()),
                 ("convalidated", true.into()),
                 ("conrelid", entry.oid.into()),
@@ -43,6 +62,36 @@ pub(crate) fn pg_constraint(
         }
     }
     Ok(())
+}
+
+/// Drivers look for a key's columns in its index. There are no indexes, and no relations that are one; but
+/// what tells of a key's columns is there.
+pub(crate) fn pg_index(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -> Result<()> {
+    for entry in context.relation_entries().filter(|entry| wanted.includes(entry)) {
+        let Some(relation) = context.relation(entry.oid) else { continue };
+        let Some(key) = Key::of(&relation.options) else { continue };
+        let columns = key_columns(&key, &relation.columns);
+        let count = i16::try_from(columns.len()).unwrap_or(i16::MAX);
+        rows.push([
+            ("indexrelid", names::constraint_oid(entry.oid, KEY_NUMBER).into()),
+            ("indrelid", entry.oid.into()),
+            ("indnatts", count.into()),
+            ("indnkeyatts", count.into()),
+            ("indisprimary", true.into()),
+            ("indimmediate", true.into()),
+            ("indisvalid", true.into()),
+            ("indisready", true.into()),
+            ("indislive", true.into()),
+            ("indkey", columns.into()),
+        ])?;
+    }
+    Ok(())
+}
+
+/// The columns of a key, as `conkey` numbers them.
+fn key_columns(key: &Key, schema: &Schema) -> Vec<i16> {
+    let indexes = key.columns.iter().filter_map(|name| schema.index_of(name).ok());
+    indexes.map(column_number).collect()
 }
 
 pub(crate) fn pg_attrdef(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -> Result<()> {
@@ -66,9 +115,19 @@ pub(crate) fn pg_attrdef(context: &SystemContext, wanted: &Wanted, rows: &mut Ro
 }
 
 /// What `pg_get_constraintdef` says of the constraint with this OID.
-pub(crate) fn check_definition(context: &SystemContext, oid: u32, pretty: bool) -> Option<String> {
+pub(crate) fn constraint_definition(
+    context: &SystemContext,
+    oid: u32,
+    pretty: bool,
+) -> Option<String> {
     context.relation_entries().find_map(|entry| {
         let relation = context.relation(entry.oid)?;
+        if names::constraint_oid(entry.oid, KEY_NUMBER) == oid {
+            let key = Key::of(&relation.options)?;
+            let columns = key.columns.iter().map(|name| names::quote_identifier(name));
+            let columns: Vec<_> = columns.collect();
+            return Some(format!("PRIMARY KEY ({}) NOT ENFORCED", columns.join(", ")));
+        }
         let found = (1_u32..)
             .zip(relation.constraints.values())
             .find(|(number, _)| names::constraint_oid(entry.oid, *number) == oid);
@@ -98,7 +157,12 @@ pub(crate) fn checked_columns(check: &str, schema: &Schema) -> BTreeSet<usize> {
 
 fn column_numbers(check: &str, schema: &Schema) -> Vec<i16> {
     let indexes = checked_columns(check, schema);
-    indexes.into_iter().map(|index| i16::try_from(index + 1).unwrap_or(i16::MAX)).collect()
+    indexes.into_iter().map(column_number).collect()
+}
+
+/// As `conkey` numbers a column.
+fn column_number(index: usize) -> i16 {
+    i16::try_from(index + 1).unwrap_or(i16::MAX)
 }
 
 fn folded(ident: &Ident) -> String {
