@@ -22,7 +22,7 @@ pub struct Entry {
     pub id: Uuid,
     /// What PostgreSQL's clients know it by. 0 until a commit assigns it; never used again.
     pub oid: u32,
-    /// The schema that it stands in; empty for a schema itself, a location and a secret.
+    /// The schema that it stands in; empty for a schema itself, a location, a secret and a snapshot.
     pub schema: String,
     /// Its name.
     pub name: String,
@@ -69,6 +69,7 @@ impl Entry {
             Definition::Model { .. } => Kind::Model,
             Definition::Location { .. } => Kind::Location,
             Definition::Secret { .. } => Kind::Secret,
+            Definition::Snapshot { .. } => Kind::Snapshot,
         }
     }
 
@@ -166,6 +167,11 @@ pub enum Definition {
         /// The text, sealed.
         sealed: Sealed,
     },
+    /// Versions of tables under one name.
+    Snapshot {
+        /// By the id of the table's entry.
+        versions: BTreeMap<Uuid, i64>,
+    },
 }
 
 /// A value of an option, or the name of the secret that says it.
@@ -189,6 +195,7 @@ pub enum Kind {
     Model,
     Location,
     Secret,
+    Snapshot,
     /// Known by its id alone.
     Entry,
 }
@@ -197,7 +204,7 @@ impl Kind {
     /// Whether it stands in no schema.
     #[must_use]
     pub const fn is_global(self) -> bool {
-        matches!(self, Self::Location | Self::Secret)
+        matches!(self, Self::Location | Self::Secret | Self::Snapshot)
     }
 
     /// The kind in lower case, as messages name it.
@@ -211,6 +218,7 @@ impl Kind {
             Self::Model => "model",
             Self::Location => "location",
             Self::Secret => "secret",
+            Self::Snapshot => "snapshot",
             Self::Entry => "entry",
         }
     }
@@ -232,6 +240,18 @@ pub enum Zone {
     Processed,
     /// Features that models read.
     Feature,
+}
+
+impl Zone {
+    /// The zone as statements name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Processed => "processed",
+            Self::Feature => "feature",
+        }
+    }
 }
 
 /// Where a Delta table stands.

@@ -77,7 +77,7 @@ pub(crate) async fn target(session: &Session, name: &ast::ObjectName) -> Result<
 /// The entry of a name that must exist.
 pub(crate) fn existing(session: &Session, schema: Option<&str>, name: &str) -> Result<Arc<Entry>> {
     let (snapshot, path) = (session.snapshot(), session.search_path());
-    if matches!(schema, Some("pg_catalog" | "information_schema")) {
+    if matches!(schema, Some("pg_catalog" | "information_schema" | "tarn")) {
         return Err(Error::new(
             state::INSUFFICIENT_PRIVILEGE,
             format!("permission denied: \"{name}\" is a system catalog"),

@@ -480,14 +480,16 @@ impl From<&catalog::Error> for Error {
         use catalog::{Error as C, Kind};
         let code = match error {
             C::Duplicate { kind: Kind::Schema, .. } => state::DUPLICATE_SCHEMA,
-            C::Duplicate { kind: Kind::Model | Kind::Location | Kind::Secret, .. } => {
-                state::DUPLICATE_OBJECT
-            }
+            C::Duplicate {
+                kind: Kind::Model | Kind::Location | Kind::Secret | Kind::Snapshot,
+                ..
+            } => state::DUPLICATE_OBJECT,
             C::Duplicate { .. } => state::DUPLICATE_TABLE,
             C::NotFound { kind: Kind::Schema, .. } => state::INVALID_SCHEMA_NAME,
-            C::NotFound { kind: Kind::Model | Kind::Location | Kind::Secret, .. } => {
-                state::UNDEFINED_OBJECT
-            }
+            C::NotFound {
+                kind: Kind::Model | Kind::Location | Kind::Secret | Kind::Snapshot,
+                ..
+            } => state::UNDEFINED_OBJECT,
             C::NotFound { .. } => state::UNDEFINED_TABLE,
             C::Conflict { .. } | C::MetadataChanged { .. } => state::SERIALIZATION_FAILURE,
             C::VersionNotFound { .. } | C::TimeNotFound { .. } => state::INVALID_PARAMETER_VALUE,

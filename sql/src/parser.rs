@@ -19,8 +19,8 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Toke
 
 use crate::error::{Error, Result, state};
 use crate::statement::{
-    Kind, Statement, copy, create_location, create_model, create_secret, cursor, optimize, refresh,
-    restore, vacuum,
+    Kind, Statement, copy, create_location, create_model, create_secret, create_snapshot, cursor,
+    optimize, refresh, restore, vacuum,
 };
 
 /// Expressions nested deeper than this are refused rather than risked.
@@ -88,11 +88,20 @@ pub(crate) fn parse_object_name(text: &str) -> Result<ast::ObjectName> {
 }
 
 fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Kind> {
-    if upper(&tokens[0].token) == "RESTORE" {
+    let first = [0, 1].map(|nth| tokens.get(nth).map_or_else(String::new, |t| upper(&t.token)));
+    // These say VERSION AS OF, or TABLE, in words of their own.
+    let own: Option<fn(&mut Parser<'_>) -> Result<Kind>> = match [&*first[0], &*first[1]] {
+        ["RESTORE", _] => Some(|parser| Ok(Kind::Restore(restore::parse(parser)?))),
+        ["CREATE", "SNAPSHOT"] => {
+            Some(|parser| Ok(Kind::CreateSnapshot(create_snapshot::parse(parser)?)))
+        }
+        _ => None,
+    };
+    if let Some(parse) = own {
         let mut parser = Parser::new(&DIALECT).with_tokens_with_locations(tokens);
-        let restored = restore::parse(&mut parser)?;
+        let kind = parse(&mut parser)?;
         expect_end(&mut parser)?;
-        return Ok(Kind::Restore(restored));
+        return Ok(kind);
     }
     versions::rewrite(&mut tokens)?;
     let names = spellings::rewrite(&mut tokens)?;
@@ -120,6 +129,9 @@ fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Kind> {
         ["CREATE", "LOCATION", ..] => Kind::CreateLocation(create_location::parse(&mut parser)?),
         ["DROP", "LOCATION", ..] => {
             Kind::DropModel(create_model::parse_drop(&mut parser, catalog::Kind::Location)?)
+        }
+        ["DROP", "SNAPSHOT", ..] => {
+            Kind::DropModel(create_model::parse_drop(&mut parser, catalog::Kind::Snapshot)?)
         }
         ["CREATE", "SECRET", ..] => Kind::CreateSecret(create_secret::parse(&mut parser)?),
         ["DROP", "SECRET", ..] => {

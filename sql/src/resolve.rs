@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use catalog::{Definition, Entry, LakeTable, Snapshot, TableSnapshot};
+use catalog::{Definition, Entry, Kind, LakeTable, Snapshot, TableSnapshot};
 use datafusion::common::TableReference;
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::execution::session_state::SessionState;
@@ -224,7 +224,8 @@ impl<'a> Resolver<'a> {
             Definition::Schema { .. }
             | Definition::Model { .. }
             | Definition::Location { .. }
-            | Definition::Secret { .. } => Err(Error::new(
+            | Definition::Secret { .. }
+            | Definition::Snapshot { .. } => Err(Error::new(
                 state::WRONG_OBJECT_TYPE,
                 format!("\"{}\" is a {}, not a table", entry.qualified_name(), entry.kind()),
             )),
@@ -286,7 +287,8 @@ impl<'a> Resolver<'a> {
         }
         let pinned = self.pin(&entry).await?;
         let name = entry.qualified_name();
-        let snapshot = version_at(self.state, &pinned.table, &call.at, &name).await?;
+        let at = call.at.of(&self.snapshot, entry.id, &name)?;
+        let snapshot = version_at(self.state, &pinned.table, &at, &name).await?;
         Ok(provider_as_source(pinned.table.scan(snapshot)))
     }
 
@@ -363,6 +365,28 @@ pub(crate) fn unknown(
     }
 }
 
+impl At {
+    /// The version of a table that a snapshot has; else what it is.
+    pub(crate) fn of(&self, catalog: &Snapshot, table: Uuid, name: &str) -> Result<Self> {
+        let Self::Snapshot(snapshot) = self else { return Ok(self.clone()) };
+        let entry = catalog.global(Kind::Snapshot, snapshot);
+        let Some(Definition::Snapshot { versions }) = entry.map(|entry| &entry.definition) else {
+            return Err(Error::new(
+                state::UNDEFINED_OBJECT,
+                format!("snapshot \"{snapshot}\" does not exist"),
+            ));
+        };
+        let version = versions.get(&table).copied().ok_or_else(|| {
+            Error::new(
+                state::INVALID_PARAMETER_VALUE,
+                format!("snapshot \"{snapshot}\" has no version of table \"{name}\""),
+            )
+            .with_hint("tarn.snapshots lists what snapshots have.")
+        })?;
+        Ok(Self::Version(version))
+    }
+}
+
 /// The table of this name as it was.
 pub(crate) async fn version_at(
     state: &SessionState,
@@ -371,6 +395,7 @@ pub(crate) async fn version_at(
     name: &str,
 ) -> Result<Arc<TableSnapshot>> {
     let found = match at {
+        At::Snapshot(_) => return Err(Error::internal("a snapshot is not a version")),
         At::Version(version) => table.at_version(*version).await,
         At::Timestamp(text) => {
             let literal = format!("timestamptz '{}'", text.replace('\'', "''"));
@@ -417,6 +442,8 @@ struct VersionCall {
 pub(crate) enum At {
     Version(i64),
     Timestamp(String),
+    /// The name of a snapshot.
+    Snapshot(String),
 }
 
 /// The calls in a statement: table functions in FROM, and scalar functions anywhere.
@@ -458,11 +485,12 @@ impl Calls {
                 _ => return None,
             },
             ("timestamp", value) => At::Timestamp(string_of(value)?),
+            ("snapshot", value) => At::Snapshot(string_of(value)?),
             _ => return None,
         };
         let shown = match &at {
             At::Version(version) => version.to_string(),
-            At::Timestamp(text) => text.clone(),
+            At::Timestamp(text) | At::Snapshot(text) => text.clone(),
         };
         let key = plan::call_key(parser::TABLE_AT, &[table.clone(), shown]);
         Some(VersionCall { key, table, at })
@@ -482,7 +510,7 @@ impl Visitor for Calls {
                     None => {
                         self.error = Some(Error::new(
                             state::INVALID_PARAMETER_VALUE,
-                            "table_at takes a table and version => n or timestamp => 'time'",
+                            "table_at takes a table and version => n, timestamp => 'time' or snapshot => 'name'",
                         ));
                     }
                 }

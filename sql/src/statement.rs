@@ -11,6 +11,7 @@ pub(crate) mod create_location;
 pub(crate) mod create_model;
 pub(crate) mod create_schema;
 pub(crate) mod create_secret;
+pub(crate) mod create_snapshot;
 pub(crate) mod create_table;
 pub(crate) mod create_view;
 pub(crate) mod cursor;
@@ -73,6 +74,7 @@ pub(crate) enum Kind {
     CreateModel(create_model::CreateModel),
     CreateSchema(create_schema::CreateSchema),
     CreateSecret(create_secret::CreateSecret),
+    CreateSnapshot(create_snapshot::CreateSnapshot),
     CreateTable(Box<create_table::CreateTable>),
     CreateView(Box<create_view::CreateView>),
     Deallocate(ast::Ident),
@@ -301,6 +303,7 @@ pub(crate) async fn run(
         Kind::CreateModel(s) => create_model::run(session, s).await,
         Kind::CreateSchema(s) => create_schema::run(session, s).await,
         Kind::CreateSecret(s) => create_secret::run(session, s).await,
+        Kind::CreateSnapshot(s) => create_snapshot::run(session, s).await,
         Kind::CreateTable(s) => create_table::run(session, s).await,
         Kind::CreateView(s) => create_view::run(session, s).await,
         Kind::Deallocate(name) => prepared::deallocate(session, name),

@@ -16,7 +16,7 @@ pub(super) fn catalog_name(context: &SystemContext, _: &Wanted, rows: &mut Rows)
 
 pub(super) fn schemata(context: &SystemContext, _: &Wanted, rows: &mut Rows) -> Result<()> {
     let user = context.system_owner();
-    let fixed = [("pg_catalog", user), ("information_schema", user)];
+    let fixed = [("pg_catalog", user), ("information_schema", user), ("tarn", user)];
     let temporary = (!context.temporary.is_empty()).then_some((TEMPORARY_SCHEMA, user));
     let own = context.snapshot.schemas().map(|entry| (entry.name.as_str(), entry.owner.as_str()));
     for (name, owner) in fixed.into_iter().chain(temporary).chain(own) {

@@ -1,4 +1,5 @@
-//! `t VERSION AS OF 3` and `t TIMESTAMP AS OF '…'` become `table_at('t', version => 3)`.
+//! `t VERSION AS OF 3`, `t TIMESTAMP AS OF '…'` and `t AS OF SNAPSHOT s` become `table_at('t', version =>
+//! 3)` and its like.
 //!
 //! sqlparser reads these clauses only for dialects that cannot have aliases named `at` or
 //! `changes`, and only with a number; the planner then drops them without a word. So the
@@ -8,6 +9,7 @@
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Word};
 
 use crate::error::{Error, Result};
+use crate::resolve::fold;
 
 /// What `table_at` is called in a statement.
 pub(crate) const TABLE_AT: &str = "table_at";
@@ -19,6 +21,7 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<()> {
         let argument = match (word(&tokens[at]), word(&tokens[at + 1]), word(&tokens[at + 2])) {
             (Some("VERSION"), Some("AS"), Some("OF")) => "version",
             (Some("TIMESTAMP"), Some("AS"), Some("OF")) => "timestamp",
+            (Some("AS"), Some("OF"), Some("SNAPSHOT")) => "snapshot",
             (Some("SYSTEM_TIME"), Some("AS"), Some("OF")) => {
                 return Err(Error::unsupported("FOR SYSTEM_TIME AS OF is not supported")
                     .with_hint("Write TIMESTAMP AS OF '2026-01-31 12:00:00'."));
@@ -37,13 +40,16 @@ fn rewrite_at(tokens: &mut Vec<TokenWithSpan>, at: usize, argument: &str) -> Res
     let start = name_start(tokens, at).ok_or_else(|| {
         Error::syntax(format!("syntax error: expected a table before {argument} AS OF"))
     })?;
-    let Some(value) = tokens.get(at + 3).cloned() else {
+    let Some(mut value) = tokens.get(at + 3).cloned() else {
         return Err(Error::syntax("syntax error: expected a value after AS OF"));
     };
+    if let (Token::Word(name), "snapshot") = (&value.token, argument) {
+        value.token = Token::SingleQuotedString(fold(&name.to_ident(value.span)));
+    }
     let usable = matches!(
         (&value.token, argument),
-        (Token::Number(..) | Token::Placeholder(_), _)
-            | (Token::SingleQuotedString(_), "timestamp")
+        (Token::Number(..) | Token::Placeholder(_), "version" | "timestamp")
+            | (Token::SingleQuotedString(_), "timestamp" | "snapshot")
     );
     if !usable {
         return Err(Error::unsupported(format!(
@@ -101,7 +107,7 @@ fn word(token: &TokenWithSpan) -> Option<&'static str> {
     if word.quote_style.is_some() {
         return None;
     }
-    ["VERSION", "TIMESTAMP", "SYSTEM_TIME", "AS", "OF"]
+    ["VERSION", "TIMESTAMP", "SYSTEM_TIME", "AS", "OF", "SNAPSHOT"]
         .into_iter()
         .find(|known| word.value.eq_ignore_ascii_case(known))
 }

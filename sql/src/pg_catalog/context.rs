@@ -275,7 +275,8 @@ pub(crate) const fn relation_kind(entry: &Entry) -> Option<&'static str> {
         Definition::Schema { .. }
         | Definition::Model { .. }
         | Definition::Location { .. }
-        | Definition::Secret { .. } => None,
+        | Definition::Secret { .. }
+        | Definition::Snapshot { .. } => None,
     }
 }
 

@@ -14,6 +14,8 @@ use super::context::{SystemContext, TEMPORARY_SCHEMA};
 pub(crate) const PG_CATALOG: u32 = 11;
 /// `pg_namespace.oid` of `information_schema`.
 pub(crate) const INFORMATION_SCHEMA: u32 = 13_207;
+/// `pg_namespace.oid` of the server's own relations.
+pub(crate) const TARN: u32 = 13_900;
 /// `pg_namespace.oid` of the session's temporary tables.
 pub(crate) const TEMPORARY: u32 = 0xEFFF_FFFF;
 /// `pg_class.oid` of `pg_class`, and of the others that `pg_depend` and `pg_description` speak of.
@@ -36,6 +38,7 @@ pub(crate) fn schema_oid(context: &SystemContext, name: &str) -> Option<u32> {
     match name {
         "pg_catalog" => Some(PG_CATALOG),
         "information_schema" => Some(INFORMATION_SCHEMA),
+        "tarn" => Some(TARN),
         TEMPORARY_SCHEMA => Some(TEMPORARY),
         _ => context.snapshot.schema(name).map(|entry| entry.oid),
     }
@@ -46,6 +49,7 @@ pub(crate) fn schema_name(context: &SystemContext, oid: u32) -> Option<&str> {
     match oid {
         PG_CATALOG => Some("pg_catalog"),
         INFORMATION_SCHEMA => Some("information_schema"),
+        TARN => Some("tarn"),
         TEMPORARY => Some(TEMPORARY_SCHEMA),
         _ => context.snapshot.schemas().find(|entry| entry.oid == oid).map(|e| e.name.as_str()),
     }

@@ -11,6 +11,7 @@ mod description;
 mod fixed;
 mod function;
 mod namespace;
+mod own;
 mod role;
 mod setting;
 mod view;
@@ -98,6 +99,7 @@ pub(crate) fn empty(relation: &SystemRelation) -> bool {
 pub(crate) fn source(relation: &SystemRelation) -> Option<Source> {
     let found = match relation.schema {
         "pg_catalog" => catalog_source(relation.name),
+        "tarn" => own::source(relation.name),
         _ => information_schema::source(relation.name),
     };
     let empty = EMPTY.iter().any(|(_, names)| names.contains(&relation.name));

@@ -57,9 +57,11 @@ impl CreateSchema {
 
 /// Adds the schema to the catalog.
 pub(crate) async fn run(session: &Session, create: &CreateSchema) -> Result<Output> {
-    if create.name.starts_with("pg_") || create.name == "information_schema" {
+    if create.name.starts_with("pg_") || matches!(&*create.name, "information_schema" | "tarn") {
         return Err(Error::new("42939", format!("unacceptable schema name \"{}\"", create.name))
-            .with_detail("The prefix \"pg_\" is reserved for system schemas."));
+            .with_detail(
+                "\"tarn\", \"information_schema\" and the prefix \"pg_\" are the system's own.",
+            ));
     }
     if create.if_not_exists && session.snapshot().schema(&create.name).is_some() {
         session

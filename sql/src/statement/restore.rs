@@ -1,5 +1,5 @@
-//! `RESTORE [TABLE] table TO { VERSION AS OF n | TIMESTAMP AS OF 'time' }`: the table becomes what it
-//! was, by a commit of its own; what came in between stays in the history.
+//! `RESTORE [TABLE] table TO { VERSION AS OF n | TIMESTAMP AS OF 'time' | SNAPSHOT name }`: the table
+//! becomes what it was, by a commit of its own; what came in between stays in the history.
 
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -8,7 +8,7 @@ use crate::dml;
 use crate::error::{Error, Result, state};
 use crate::output::Output;
 use crate::parser::{expect_word, expected, parse_word, parse_words, syntax_error};
-use crate::resolve::{At, version_at};
+use crate::resolve::{At, fold, version_at};
 use crate::session::Session;
 
 /// A table, and the version to go back to.
@@ -29,8 +29,10 @@ pub(crate) fn parse(parser: &mut Parser<'_>) -> Result<Restore> {
         At::Version(i64::try_from(number).unwrap_or(i64::MAX))
     } else if parse_words(parser, &["TIMESTAMP", "AS", "OF"]) {
         At::Timestamp(parser.parse_literal_string().map_err(syntax_error)?)
+    } else if parse_word(parser, "SNAPSHOT") {
+        At::Snapshot(fold(&parser.parse_identifier().map_err(syntax_error)?))
     } else {
-        return expected(parser, "VERSION AS OF or TIMESTAMP AS OF");
+        return expected(parser, "VERSION AS OF, TIMESTAMP AS OF or SNAPSHOT");
     };
     Ok(Restore { table, to })
 }
@@ -42,7 +44,8 @@ pub(crate) async fn run(session: &Session, restore: &Restore) -> Result<Output> 
         let pinned = dml::target(session, &restore.table).await?;
         let state = session.planning_state();
         let name = pinned.name.to_string();
-        let to = version_at(&state, &pinned.table, &restore.to, &name).await?;
+        let at = restore.to.of(&session.snapshot(), pinned.id, &name)?;
+        let to = version_at(&state, &pinned.table, &at, &name).await?;
         let done = async {
             match pinned.table.restore(&pinned.snapshot, &to).await {
                 Ok(None) => Ok(()),

@@ -16,6 +16,7 @@ pub(super) fn pg_namespace(context: &SystemContext, _: &Wanted, rows: &mut Rows)
     };
     push(names::PG_CATALOG, "pg_catalog", user)?;
     push(names::INFORMATION_SCHEMA, "information_schema", user)?;
+    push(names::TARN, "tarn", user)?;
     if !context.temporary.is_empty() {
         push(names::TEMPORARY, TEMPORARY_SCHEMA, user)?;
     }
