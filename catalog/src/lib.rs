@@ -50,5 +50,6 @@ pub use secrets::{Sealed, SecretKey};
 pub use snapshot::Snapshot;
 pub use stores::{CacheCounts, CacheOptions, Location, Options, StoreOptions, Stores};
 pub use table::{
-    Commit, CommitKind, DataFile, HeldFiles, LakeTable, LoadedFile, TableSnapshot, Vacuumed,
+    ChangedFiles, Commit, CommitKind, DataFile, HeldFiles, LakeTable, LoadedFile, TableSnapshot,
+    Vacuumed,
 };

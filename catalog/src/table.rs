@@ -5,6 +5,7 @@
 //! current, update   here          the newest known version; the entries that others wrote
 //! at_version        travel.rs     older versions, history
 //! restore           restore.rs    the way back to one
+//! changed_files     changes.rs    what commits did to rows
 //! write_files       write.rs      rows to Parquet files that no version names yet
 //! commit            commit.rs     the next version
 //! prepare           prepared.rs   a commit that holds together with those of other tables
@@ -14,6 +15,7 @@
 //! Never: a commit lists the log, or replays files that it does not touch.
 
 mod bounds;
+mod changes;
 mod checkpoints;
 mod commit;
 mod compact;
@@ -46,6 +48,7 @@ use crate::log::{Log, LogEntry};
 use crate::stores::Location;
 
 pub(crate) use bounds::{BoundArrays, FileBounds};
+pub use changes::ChangedFiles;
 pub use commit::{Commit, CommitKind};
 pub use data_file::DataFile;
 pub use loaded::LoadedFile;

@@ -281,11 +281,13 @@ fn base_state(config: &EngineConfig, runtime: &Arc<RuntimeEnv>, compute: Compute
     // Before the others, which take any comparison.
     let planners = builder.expr_planners().get_or_insert_default();
     planners.insert(0, crate::pg_catalog::expr_planner());
-    planners.insert(1, Arc::new(semantics::UnknownLiterals));
+    planners.insert(1, crate::json::planner());
+    planners.insert(2, Arc::new(semantics::UnknownLiterals));
     let timezone = Arc::new(semantics::timezone_function());
     let functions = builder.scalar_functions().get_or_insert_default();
     functions.push(timezone);
     functions.extend(semantics::time_functions().map(Arc::new));
+    functions.extend(crate::json::functions().into_iter().map(Arc::new));
     builder.relation_planners().get_or_insert_default().extend(relations);
     let mut state = builder.build();
     // In a select list it gives rows in PostgreSQL, and an array here: refused, rather than that.

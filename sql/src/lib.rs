@@ -15,12 +15,14 @@
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "tests panic rather than return errors"))]
 
 mod array_parameters;
+mod changes;
 mod commitment;
 mod compute;
 mod dml;
 mod engine;
 mod error;
 mod information_schema;
+mod json;
 mod kept;
 mod output;
 mod parser;

@@ -29,6 +29,7 @@ mod rewrite;
 pub(crate) mod rows;
 pub(crate) mod tables;
 
+pub(crate) use array_text::elements as array_elements;
 pub(crate) use context::SystemContext;
 pub(crate) use correlated::join_subqueries;
 pub(crate) use functions::{function, is_function, reads_relations};

@@ -21,12 +21,16 @@ use datafusion::sql::sqlparser::ast::{self, Visit, Visitor};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
+use crate::changes;
 use crate::dml::{EXCLUDED, TARGET};
 use crate::error::{Error, Result, nearest, state};
 use crate::parser;
 use crate::pg_catalog::{self, SystemContext};
 use crate::plan::{self, Names};
 use crate::session::Session;
+
+/// What the function is called that tells what became of a table's rows.
+const TABLE_CHANGES: &str = "table_changes";
 
 /// Views of views deeper than this are refused.
 const VIEW_DEPTH_MAX: usize = 64;
@@ -157,6 +161,10 @@ impl<'a> Resolver<'a> {
         }
         for call in calls.versions {
             let source = self.table_at(&call).await?;
+            names.calls.insert(call.key, source);
+        }
+        for call in calls.changes {
+            let source = self.table_changes(&call).await?;
             names.calls.insert(call.key, source);
         }
         self.functions(&calls.functions, &mut names).await?;
@@ -290,6 +298,22 @@ impl<'a> Resolver<'a> {
         let at = call.at.of(&self.snapshot, entry.id, &name)?;
         let snapshot = version_at(self.state, &pinned.table, &at, &name).await?;
         Ok(provider_as_source(pinned.table.scan(snapshot)))
+    }
+
+    async fn table_changes(&self, call: &ChangesCall) -> Result<Arc<dyn TableSource>> {
+        self.reads_more_than_tables.store(true, Ordering::Relaxed);
+        let name = parser::parse_object_name(&call.table)?;
+        let (schema, name) = split_name(&name)?;
+        let entry = self.find(schema.as_deref(), &name).await?;
+        if entry.table().is_none() {
+            return Err(Error::new(
+                state::WRONG_OBJECT_TYPE,
+                format!("{} \"{}\" has no versions", entry.kind(), entry.qualified_name()),
+            ));
+        }
+        let pinned = self.pin(&entry).await?;
+        let plan = changes::plan(&pinned, call.from, call.to).await?;
+        Ok(provider_as_source(Arc::new(ViewTable::new(plan, None))))
     }
 
     async fn functions(&self, called: &HashSet<ast::ObjectName>, names: &mut Names) -> Result<()> {
@@ -437,6 +461,15 @@ struct VersionCall {
     at: At,
 }
 
+/// The changes of a table between versions that the statement names.
+struct ChangesCall {
+    key: String,
+    table: String,
+    from: i64,
+    /// None: the newest.
+    to: Option<i64>,
+}
+
 /// An older version, as statements name it.
 #[derive(Debug, Clone)]
 pub(crate) enum At {
@@ -451,6 +484,7 @@ pub(crate) enum At {
 struct Calls {
     tables: HashSet<String>,
     versions: Vec<VersionCall>,
+    changes: Vec<ChangesCall>,
     functions: HashSet<ast::ObjectName>,
     error: Option<Error>,
 }
@@ -497,6 +531,33 @@ impl Calls {
     }
 }
 
+impl Calls {
+    fn changes_call(args: &[ast::FunctionArg]) -> Option<ChangesCall> {
+        let number = |expr: &ast::Expr| match expr {
+            ast::Expr::Value(value) => match &value.value {
+                ast::Value::Number(digits, _) => digits.parse::<i64>().ok(),
+                _ => None,
+            },
+            _ => None,
+        };
+        let plain = args.iter().map(|arg| match arg {
+            ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => Some(expr),
+            _ => None,
+        });
+        let plain: Vec<&ast::Expr> = plain.collect::<Option<_>>()?;
+        let [table, from, rest @ ..] = plain.as_slice() else { return None };
+        let to = match rest {
+            [] => None,
+            [to] => Some(number(to)?),
+            _ => return None,
+        };
+        let (table, from) = (string_of(table)?, number(from)?);
+        let mut shown = vec![table.clone(), from.to_string()];
+        shown.extend(to.map(|to| to.to_string()));
+        Some(ChangesCall { key: plan::call_key(TABLE_CHANGES, &shown), table, from, to })
+    }
+}
+
 impl Visitor for Calls {
     type Break = ();
 
@@ -511,6 +572,17 @@ impl Visitor for Calls {
                         self.error = Some(Error::new(
                             state::INVALID_PARAMETER_VALUE,
                             "table_at takes a table and version => n, timestamp => 'time' or snapshot => 'name'",
+                        ));
+                    }
+                }
+            }
+            if called == TABLE_CHANGES {
+                match Self::changes_call(&args.args) {
+                    Some(call) => self.changes.push(call),
+                    None => {
+                        self.error = Some(Error::new(
+                            state::INVALID_PARAMETER_VALUE,
+                            "table_changes takes a table and one or two versions, as in table_changes('t', 3, 5)",
                         ));
                     }
                 }

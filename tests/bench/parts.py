@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from functools import cached_property
@@ -343,6 +344,119 @@ def asof_data(bench: Bench) -> tuple[Path, Path]:
     return paths[0], paths[1]
 
 
+def change(bench: Bench) -> None:
+    """Rows of lineitem changed, deleted, merged and put, each a durable commit."""
+    bench.tpch_in_tarn, bench.lineitem_in_postgres  # noqa: B018
+    work = {
+        "UPDATE of 1% of the rows, everywhere": "UPDATE {t} SET l_discount = l_discount / 2 WHERE l_orderkey % 100 = 1",
+        "UPDATE of one order": "UPDATE {t} SET l_comment = 'changed' WHERE l_orderkey = 4711",
+        "DELETE of a range of time": "DELETE FROM {t} WHERE l_shipdate < DATE '1992-06-01'",
+        "MERGE of 60,000 rows, half of them new": """
+            MERGE INTO {t} t USING (SELECT l_orderkey * (1 + l_linenumber % 2 * 100) AS k, l_linenumber AS n, l_quantity AS q
+              FROM {t} WHERE l_orderkey % 100 = 2 AND l_orderkey < 6000000) s ON t.l_orderkey = s.k AND t.l_linenumber = s.n
+            WHEN MATCHED THEN UPDATE SET l_quantity = s.q + 1
+            WHEN NOT MATCHED THEN INSERT (l_orderkey, l_linenumber, l_quantity) VALUES (s.k, s.n, s.q)""",
+    }
+    with bench.tarn.connect() as ours, bench.postgres.connect() as theirs:
+        ours.execute("CREATE TABLE changed AS SELECT * FROM lineitem")
+        theirs.execute("CREATE TABLE changed AS SELECT * FROM lineitem_kept")
+        theirs.execute("CREATE INDEX ON changed (l_orderkey)")
+        theirs.execute("VACUUM ANALYZE changed")
+        for what, sql in work.items():
+            counts = []
+            times = [
+                seconds(lambda connection=connection: counts.append(connection.execute(sql.format(t="changed")).rowcount))
+                for connection in (ours, theirs)
+            ]
+            assert counts[0] == counts[1], f"{what}: {counts}"
+            bench.report.add(what, times[0], {"PostgreSQL": times[1]}, "s")
+        check = "SELECT count(*), sum(l_quantity), sum(l_discount) FROM changed"
+        assert ours.execute(check).fetchone() == theirs.execute(check).fetchone()
+        for connection in (ours, theirs):
+            connection.execute("DROP TABLE changed")
+        keyed = "CREATE TABLE counted (id bigint PRIMARY KEY{0}, n bigint)"
+        ours.execute(keyed.format(" NOT ENFORCED"))
+        theirs.execute(keyed.format(""))
+    put = "INSERT INTO counted VALUES (:id, 1) ON CONFLICT (id) DO UPDATE SET n = counted.n + 1;\n"
+    both(bench, "single-row upserts", lambda _: f"\\set id random(1, 10000)\n{put}", 1)
+
+
+def files(bench: Bench, many: int = 10_000, few: int = 10, times: int = 200) -> None:
+    """A table of 10,000 files and versions beside one of ten: point queries, appends, a cold open."""
+    tarn = Tarn(bench.binary, bench.folder / "tarn-files", "--compaction", "false")
+    query = "SELECT * FROM {t} WHERE id = %s"
+    try:
+        with tarn.connect() as connection:
+            for table, count in (("few", few), ("many", many)):
+                connection.execute(f"CREATE TABLE {table} (id bigint, payload text)")
+                for number in range(count):
+                    connection.execute(f"INSERT INTO {table} VALUES (%s, 'a payload')", (number,), prepare=True)
+            taken: dict[str, list[float]] = {}
+            # In turns, so that both meet the same machine.
+            for number in range(times):
+                for table, count in (("few", few), ("many", many)):
+                    key = number * 7919 % count
+                    ask = lambda table=table, key=key: connection.execute(query.format(t=table), (key,), prepare=True).fetchall()  # noqa: E731
+                    taken.setdefault(f"ask {table}", []).append(seconds(ask))
+            for number in range(times // 2):
+                for table in ("few", "many"):
+                    row = (1_000_000 + number,)
+                    add = lambda table=table, row=row: connection.execute(f"INSERT INTO {table} VALUES (%s, 'x')", row, prepare=True)  # noqa: E731
+                    taken.setdefault(f"add {table}", []).append(seconds(add))
+                    ask = lambda table=table: connection.execute(query.format(t=table), (5,), prepare=True).fetchall()  # noqa: E731
+                    taken.setdefault(f"ask {table} after a commit", []).append(seconds(ask))
+        middle = {what: float(np.median(all_of_them)) for what, all_of_them in taken.items()}
+        for work, verb in (("point query", "ask {t}"), ("append", "add {t}"), ("point query after a commit", "ask {t} after a commit")):
+            figures = [middle[verb.format(t=table)] for table in ("many", "few")]
+            bench.report.add(f"{work}, {many:,} files", figures[0], {f"{few} files": figures[1]}, "s")
+        tarn.stop()
+        tarn.start()
+        with tarn.connect() as connection:
+            opened = [seconds(lambda table=table: connection.execute(query.format(t=table), (5,)).fetchall()) for table in ("few", "many")]
+        bench.report.add(f"cold open, {many:,} files", opened[1], {f"{few} files": opened[0]}, "s")
+    finally:
+        tarn.close()
+
+
+def dashboard(bench: Bench, clients: int = 8) -> None:
+    """Eight clients at once, each the same twelve queries in an order of its own; DuckDB reads the same files."""
+    bench.tpch_in_tarn  # noqa: B018
+    queries = statements((HERE / "dashboard.sql").read_text())
+    duck = duckdb.connect()
+    with bench.tarn.connect() as connection:
+        for table in TABLES:
+            path = connection.execute("SELECT pg_relation_filepath(%s)", (table,)).fetchone()[0]
+            place = bench.tarn.folder / "warehouse" / path
+            duck.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet('{place}/*.parquet')")
+        for number, query in enumerate(queries, start=1):
+            same_answer(number, connection.execute(query).fetchall(), duck.execute(query).fetchall())
+
+    def load(open_one: Callable[[], object]) -> list[float]:
+        taken: list[float] = []
+
+        def client(number: int) -> None:
+            connection, random = open_one(), np.random.default_rng(number)
+            until = time.perf_counter() + bench.seconds
+            while time.perf_counter() < until:
+                for at in random.permutation(len(queries)):
+                    taken.append(seconds(lambda at=at: connection.execute(queries[at]).fetchall()))
+            connection.close()
+
+        threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return taken
+
+    ours, theirs = load(bench.tarn.connect), load(duck.cursor)
+    for share in (50, 95):
+        figures = [float(np.percentile(taken, share)) for taken in (ours, theirs)]
+        bench.report.add(f"dashboards, {clients} clients, {share}th percentile", figures[0], {"DuckDB, same files": figures[1]}, "s")
+    rates = [len(taken) / bench.seconds for taken in (ours, theirs)]
+    bench.report.add(f"dashboards, {clients} clients, queries", rates[0], {"DuckDB, same files": rates[1]}, "1/s")
+
+
 PARTS: dict[str, Callable[[Bench], None]] = {
     "tpch": tpch,
     "copy": copy,
@@ -350,4 +464,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "lookup": lookup,
     "insert": insert,
     "asof": asof,
+    "change": change,
+    "files": files,
+    "dashboard": dashboard,
 }

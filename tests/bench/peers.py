@@ -36,14 +36,20 @@ def machine(repository: Path, binary: Path) -> str:
 class Tarn:
     """The server under test on an empty warehouse."""
 
-    def __init__(self, binary: Path, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, binary: Path, folder: Path, *options: str) -> None:
+        self.binary, self.folder, self.options = binary, folder, options
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, on the warehouse as it is."""
+        binary, folder = self.binary, self.folder
         self.log = (folder / "server.log").open("w+")
         addresses = ["--pg", "127.0.0.1:0", "--flight", "127.0.0.1:0", "--http", "127.0.0.1:0"]
         places = ["--warehouse", str(folder / "warehouse"), "--location", str(folder.parent)]
-        self.process = subprocess.Popen([binary, "serve", *addresses, *places], stdout=self.log, stderr=self.log)
+        command = [binary, "serve", *addresses, *places, *self.options]
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
         deadline = time.monotonic() + 60
         while not (found := self.addresses()).get("postgres"):
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -71,14 +77,18 @@ class Tarn:
         """Starts a new peak of memory."""
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
-    def close(self) -> None:
-        """Ends it and removes its warehouse."""
+    def stop(self) -> None:
+        """Ends it."""
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(30)
         except subprocess.TimeoutExpired:
             self.process.kill()
         self.log.close()
+
+    def close(self) -> None:
+        """Ends it and removes its warehouse."""
+        self.stop()
         shutil.rmtree(self.folder / "warehouse", ignore_errors=True)
 
 

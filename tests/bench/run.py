@@ -37,7 +37,7 @@ def enter_environment(folder: Path) -> None:
 def main() -> None:
     """Reads the options, runs the parts that were asked for, prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="*", help="parts to run: tpch copy export lookup insert asof")
+    parser.add_argument("--only", nargs="*", help="parts to run: tpch copy export lookup insert asof change files dashboard")
     parser.add_argument("--scale", type=float, default=1.0, help="scale of TPC-H and, relative to it, of the rest (1)")
     parser.add_argument("--binary", type=Path, default=REPOSITORY / "target" / "release" / "tarn", help="the server")
     parser.add_argument("--folder", type=Path, default=REPOSITORY / "target" / "bench", help="data and environment")

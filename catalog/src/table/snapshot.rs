@@ -48,7 +48,7 @@ pub struct TableSnapshot {
     settled: Option<i64>,
     totals: Totals,
     /// Shared by all versions.
-    bounds: Arc<KeptBounds>,
+    pub(super) bounds: Arc<KeptBounds>,
 }
 
 /// Sums over the files.

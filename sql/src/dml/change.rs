@@ -206,6 +206,7 @@ pub(super) async fn plan(
         names.tables.insert(EXCLUDED.into(), provider_as_source(rows));
     }
     let found = plan::statement(state, &names, statement, given)?;
+    refuse_volatile(&found, change.operation)?;
     let table = &pinned.snapshot.schema;
     let with_values = change.returning.is_some() || values.iter().any(|values| !values.is_empty());
     let mut columns = place(change);
@@ -228,6 +229,19 @@ pub(super) async fn plan(
         }
     };
     Ok(Planned { plan, returning })
+}
+
+/// Conditions of branches are computed for each value again, and have to come to the same.
+fn refuse_volatile(found: &LogicalPlan, operation: &str) -> Result<()> {
+    let LogicalPlan::Projection(projection) = found else { return Ok(()) };
+    let branches = projection.expr.iter().zip(projection.schema.fields());
+    let mut branches = branches.filter(|(_, field)| field.name() == BRANCH);
+    match branches.any(|(expr, _)| expr.is_volatile()) {
+        false => Ok(()),
+        true => Err(Error::unsupported(format!(
+            "{operation} with a condition that is not deterministic is not supported"
+        ))),
+    }
 }
 
 /// The parameters of a change, and the columns of its RETURNING.

@@ -6,7 +6,7 @@ use std::iter::Peekable;
 use std::str::Chars;
 
 /// The elements of an array, NULL as none; `None` for what is not an array of one dimension.
-pub(super) fn elements(text: &str) -> Option<Vec<Option<String>>> {
+pub(crate) fn elements(text: &str) -> Option<Vec<Option<String>>> {
     let inside = text.trim().strip_prefix('{')?.strip_suffix('}')?;
     let mut found = Vec::new();
     let mut rest = inside.chars().peekable();

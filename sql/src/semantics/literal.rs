@@ -61,6 +61,11 @@ impl VisitorMut for Rewriter {
                 let arguments = [take(time_zone), take(timestamp)];
                 *expr = call("timezone", arguments);
             }
+            ast::Expr::IsDistinctFrom(_, right) | ast::Expr::IsNotDistinctFrom(_, right)
+                if joins_conditions(right) =>
+            {
+                rebind(expr);
+            }
             ast::Expr::Value(_) if self.numbers => typed_number(expr),
             // The planner reads a number and its sign as one.
             ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr: inner } => {
@@ -183,4 +188,36 @@ fn call(name: &str, arguments: impl IntoIterator<Item = ast::Expr>) -> ast::Expr
         over: None,
         within_group: Vec::new(),
     })
+}
+
+/// Whether an expression is an `AND` or `OR` without parentheses.
+const fn joins_conditions(expr: &ast::Expr) -> bool {
+    matches!(
+        expr,
+        ast::Expr::BinaryOp { op: ast::BinaryOperator::And | ast::BinaryOperator::Or, .. }
+    )
+}
+
+/// sqlparser takes all that follows `a IS [NOT] DISTINCT FROM` for the other side. `AND` and `OR` bind less:
+/// `a IS DISTINCT FROM (b AND c)` is `(a IS DISTINCT FROM b) AND c`.
+fn rebind(expr: &mut ast::Expr) {
+    let distinct = matches!(expr, ast::Expr::IsDistinctFrom(..));
+    let (ast::Expr::IsDistinctFrom(left, right) | ast::Expr::IsNotDistinctFrom(left, right)) = expr
+    else {
+        return;
+    };
+    let (left, mut whole) = (take(left), take(right));
+    let mut first = &mut whole;
+    while let ast::Expr::BinaryOp { left, .. } = first {
+        first = left.as_mut();
+        if !joins_conditions(first) {
+            break;
+        }
+    }
+    let right = Box::new(take(first));
+    *first = match distinct {
+        true => ast::Expr::IsDistinctFrom(Box::new(left), right),
+        false => ast::Expr::IsNotDistinctFrom(Box::new(left), right),
+    };
+    *expr = whole;
 }

@@ -273,7 +273,7 @@ async fn information_schema_describes_relations_and_constraints() {
         ),
         (
             "SELECT schema_name FROM information_schema.schemata WHERE schema_name !~ '^pg_' ORDER BY 1",
-            &["features", "information_schema", "processed", "public", "raw"],
+            &["features", "information_schema", "processed", "public", "raw", "tarn"],
         ),
         (
             "SELECT constraint_type, is_deferrable, count(*) FROM information_schema.table_constraints WHERE table_schema = 'raw' GROUP BY 1, 2",

@@ -1,0 +1,18 @@
+//! JSON as PostgreSQL reads it: `->`, `->>`, `#>`, `#>>`, `@>`, `<@`, `?`, `?|`, `?&` and functions of their
+//! kind, over `json` and `jsonb`.
+//!
+//! ```text
+//! operators.rs   operators to functions
+//! functions.rs   the functions, over columns of text
+//! scan.rs        a value within a text, found without reading the rest
+//! ```
+//!
+//! Both types are kept as text, `jsonb` in its one form, so that a value within is a piece of the text.
+//! Never: a text is parsed that was not checked when it came in.
+
+mod functions;
+mod operators;
+mod scan;
+
+pub(crate) use functions::functions;
+pub(crate) use operators::planner;
