@@ -283,26 +283,23 @@ impl<'a> Resolver<'a> {
     }
 
     async fn table_at(&self, call: &VersionCall) -> Result<Arc<dyn TableSource>> {
-        self.reads_more_than_tables.store(true, Ordering::Relaxed);
-        let name = parser::parse_object_name(&call.table)?;
-        let (schema, name) = split_name(&name)?;
-        let entry = self.find(schema.as_deref(), &name).await?;
-        if entry.table().is_none() {
-            return Err(Error::new(
-                state::WRONG_OBJECT_TYPE,
-                format!("{} \"{}\" has no versions", entry.kind(), entry.qualified_name()),
-            ));
-        }
-        let pinned = self.pin(&entry).await?;
-        let name = entry.qualified_name();
-        let at = call.at.of(&self.snapshot, entry.id, &name)?;
+        let pinned = self.with_versions(&call.table).await?;
+        let name = pinned.name.to_string();
+        let at = call.at.of(&self.snapshot, pinned.id, &name)?;
         let snapshot = version_at(self.state, &pinned.table, &at, &name).await?;
         Ok(provider_as_source(pinned.table.scan(snapshot)))
     }
 
     async fn table_changes(&self, call: &ChangesCall) -> Result<Arc<dyn TableSource>> {
+        let pinned = self.with_versions(&call.table).await?;
+        let plan = changes::plan(&pinned, call.from, call.to).await?;
+        Ok(provider_as_source(Arc::new(ViewTable::new(plan, None))))
+    }
+
+    /// A table whose older versions the statement reads.
+    async fn with_versions(&self, table: &str) -> Result<Pinned> {
         self.reads_more_than_tables.store(true, Ordering::Relaxed);
-        let name = parser::parse_object_name(&call.table)?;
+        let name = parser::parse_object_name(table)?;
         let (schema, name) = split_name(&name)?;
         let entry = self.find(schema.as_deref(), &name).await?;
         if entry.table().is_none() {
@@ -311,9 +308,7 @@ impl<'a> Resolver<'a> {
                 format!("{} \"{}\" has no versions", entry.kind(), entry.qualified_name()),
             ));
         }
-        let pinned = self.pin(&entry).await?;
-        let plan = changes::plan(&pinned, call.from, call.to).await?;
-        Ok(provider_as_source(Arc::new(ViewTable::new(plan, None))))
+        self.pin(&entry).await
     }
 
     async fn functions(&self, called: &HashSet<ast::ObjectName>, names: &mut Names) -> Result<()> {
