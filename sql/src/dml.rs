@@ -35,8 +35,8 @@ pub(crate) use append::{AppendJob, append, append_batch, append_unnamed};
 pub(crate) use apply::{delete_all, run};
 pub(crate) use assignments::assignments;
 pub(crate) use change::{
-    Action, Branch, Change, EXCLUDED, PRESENT, Repeated, TARGET, describe, marked_source, relation,
-    relation_name, specified_twice, target_relation,
+    Action, Branch, Change, EXCLUDED, PRESENT, Repeated, TARGET, column_index, describe,
+    marked_source, relation, relation_name, specified_twice, target_relation,
 };
 pub(crate) use insert_target::InsertTarget;
 pub(crate) use key::{Key, not_null};

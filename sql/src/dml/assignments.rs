@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use datafusion::sql::sqlparser::ast;
 
 use crate::error::{Error, Result};
-use crate::resolve::fold;
+use crate::statement::insert;
 
 /// What a SET gives to each column it names.
 pub(crate) fn assignments(written: &[ast::Assignment]) -> Result<Vec<(String, ast::Expr)>> {
@@ -36,13 +36,8 @@ pub(crate) fn assignments(written: &[ast::Assignment]) -> Result<Vec<(String, as
 }
 
 fn column(name: &ast::ObjectName) -> Result<String> {
-    match name.0.as_slice() {
-        [part] => part.as_ident().map(fold),
-        _ => None,
-    }
-    .ok_or_else(|| {
-        Error::syntax(format!("syntax error: \"{name}\" is not a column"))
-            .with_hint("SET names columns of the target table without the table's name.")
+    insert::column_name(name).map_err(|error| {
+        error.with_hint("SET names columns of the target table without the table's name.")
     })
 }
 

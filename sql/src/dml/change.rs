@@ -319,7 +319,7 @@ fn values_of(action: &Action, pinned: &Pinned) -> Result<Values> {
 }
 
 /// Where a column that a client may give stands in the table.
-fn column_index(pinned: &Pinned, column: &str, verb: &str) -> Result<usize> {
+pub(crate) fn column_index(pinned: &Pinned, column: &str, verb: &str) -> Result<usize> {
     let table = &pinned.snapshot.schema;
     match table.index_of(column) {
         Ok(index) if generated(table.field(index)) => {

@@ -50,6 +50,7 @@ impl Key {
         column: Option<&str>,
         table: &str,
     ) -> Result<Self> {
+        refuse_other_clauses(constraint)?;
         let enforced = constraint.characteristics.as_ref().and_then(|how| how.enforced);
         let columns = constraint.columns.iter().map(|column| match &column.column.expr {
             ast::Expr::Identifier(ident) => Ok(fold(ident)),
@@ -106,6 +107,28 @@ impl Key {
             ))
         })
     }
+}
+
+/// What an index or a check at the end of a transaction would need.
+fn refuse_other_clauses(constraint: &ast::PrimaryKeyConstraint) -> Result<()> {
+    let of_column = |column: &ast::IndexColumn| {
+        let order = &column.column;
+        column.operator_class.is_some()
+            || order.with_fill.is_some()
+            || order.options.asc.is_some()
+            || order.options.nulls_first.is_some()
+    };
+    let deferred = constraint.characteristics.as_ref();
+    let deferred = deferred.is_some_and(|how| how.deferrable.is_some() || how.initially.is_some());
+    let refused = match constraint {
+        _ if deferred => "DEFERRABLE and INITIALLY",
+        _ if constraint.index_name.is_some() => "the name of an index",
+        _ if constraint.index_type.is_some() => "USING",
+        _ if !constraint.index_options.is_empty() => "options of an index",
+        _ if constraint.columns.iter().any(of_column) => "the order of a column",
+        _ => return Ok(()),
+    };
+    Err(Error::unsupported(format!("PRIMARY KEY does not support {refused}")))
 }
 
 /// The columns of a table that has this key: none of them is NULL in any row.

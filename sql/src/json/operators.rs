@@ -30,7 +30,6 @@ impl ExprPlanner for Operators {
         schema: &DFSchema,
     ) -> Result<PlannerResult<RawBinaryExpr>> {
         let json = |side: &Expr| side.to_field(schema).is_ok_and(|(_, field)| is_json(&field));
-        let (left, right) = (json(&expr.left), json(&expr.right));
         let found = match expr.op {
             BinaryOperator::Arrow => Some(("json_get", Work::Get)),
             BinaryOperator::LongArrow => Some(("json_get_text", Work::GetText)),
@@ -39,8 +38,10 @@ impl ExprPlanner for Operators {
             BinaryOperator::Question => Some(("jsonb_exists", Work::Exists)),
             BinaryOperator::QuestionPipe => Some(("jsonb_exists_any", Work::ExistsAny)),
             BinaryOperator::QuestionAnd => Some(("jsonb_exists_all", Work::ExistsAll)),
-            BinaryOperator::AtArrow if left => Some(("jsonb_contains", Work::Contains)),
-            BinaryOperator::ArrowAt if right => Some(("jsonb_contains", Work::Contains)),
+            BinaryOperator::AtArrow if json(&expr.left) => Some(("jsonb_contains", Work::Contains)),
+            BinaryOperator::ArrowAt if json(&expr.right) => {
+                Some(("jsonb_contains", Work::Contains))
+            }
             _ => None,
         };
         let Some((name, work)) = found else { return Ok(PlannerResult::Original(expr)) };
@@ -50,19 +51,15 @@ impl ExprPlanner for Operators {
         }
         if work == Work::Contains {
             // A literal is read as what it is compared with, and refused if it is none.
-            let known =
-                if expr.op == BinaryOperator::ArrowAt { [right, left] } else { [left, right] };
-            sides = sides.into_iter().zip(known).map(as_json).collect();
+            let as_json = |side| if json(&side) { side } else { to_jsonb(side) };
+            sides = sides.into_iter().map(as_json).collect();
         }
         let function: ScalarUDF = Json::new(name, work).into();
         Ok(PlannerResult::Planned(function.call(sides)))
     }
 }
 
-fn as_json((expr, is_json): (Expr, bool)) -> Expr {
-    if is_json {
-        return expr;
-    }
+fn to_jsonb(expr: Expr) -> Expr {
     let jsonb = HashMap::from([(TYPE_KEY.to_owned(), "jsonb".to_owned())]);
     let field = Field::new("", DataType::Utf8, true).with_metadata(jsonb);
     Expr::Cast(Cast::new_from_field(Box::new(expr), Arc::new(field)))

@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{ScalarValue, Spans};
 use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::first_value;
@@ -38,8 +38,21 @@ static ONLY: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(ScalarUDF::fro
 
 /// The plan with such subqueries in the form that the planner can join.
 pub(crate) fn aggregate_subqueries(plan: LogicalPlan) -> Result<LogicalPlan> {
+    // Most statements have none, and are not gone through for writing.
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            found |= expr.exists(|expr| {
+                Ok(matches!(expr, Expr::ScalarSubquery(subquery) if needs_aggregate(subquery)))
+            })?;
+            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })
+    })?;
+    if !found {
+        return Ok(plan);
+    }
     each_expression(plan, |expr, _| {
-        datafusion::common::tree_node::TreeNode::transform_up(expr, |expr| match expr {
+        expr.transform_up(|expr| match expr {
             Expr::ScalarSubquery(subquery) if needs_aggregate(&subquery) => {
                 Ok(Transformed::yes(aggregated(&subquery)?))
             }

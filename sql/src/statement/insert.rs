@@ -20,7 +20,7 @@ use ingest::Validation;
 
 use self::constant_rows::ConstantRows;
 use crate::dml::{self, InsertTarget, Returning, Rows, TARGET};
-use crate::error::{Error, Result, state};
+use crate::error::{Error, Result};
 use crate::kept::{Circumstances, Kept, Plan};
 use crate::output::Output;
 use crate::resolve::{Pinned, Resolver, fold};
@@ -189,7 +189,7 @@ pub(crate) async fn plan_rows(
     let schema = dml::user_schema(&pinned.snapshot.schema);
     let columns = insert.columns.iter().map(column_name).collect::<Result<Vec<String>>>()?;
     for column in &columns {
-        refuse_column(pinned, &schema, column)?;
+        dml::column_index(pinned, column, "insert into")?;
     }
     let Some(source) = &insert.source else {
         return Err(Error::unsupported("INSERT ... DEFAULT VALUES is not supported")
@@ -282,7 +282,7 @@ fn refuse_other_constants(insert: &ast::Insert, schema: &SchemaRef) -> Result<()
     Ok(())
 }
 
-fn column_name(name: &ast::ObjectName) -> Result<String> {
+pub(crate) fn column_name(name: &ast::ObjectName) -> Result<String> {
     match name.0.as_slice() {
         [part] => part.as_ident().map(fold),
         _ => None,
@@ -292,25 +292,6 @@ fn column_name(name: &ast::ObjectName) -> Result<String> {
 
 fn quoted(name: &str) -> ast::ObjectName {
     ast::ObjectName::from(vec![ast::Ident::with_quote('"', name)])
-}
-
-fn refuse_column(pinned: &Pinned, schema: &SchemaRef, column: &str) -> Result<()> {
-    if schema.field_with_name(column).is_ok() {
-        return Ok(());
-    }
-    if pinned.snapshot.schema.field_with_name(column).is_ok() {
-        return Err(Error::new("428C9", format!("cannot insert into column \"{column}\""))
-            .with_detail("The server fills this column."));
-    }
-    let error = Error::new(
-        state::UNDEFINED_COLUMN,
-        format!("column \"{column}\" of relation \"{}\" does not exist", pinned.name.name),
-    );
-    let near = crate::error::nearest(column, schema.fields().iter().map(|f| f.name().as_str()));
-    Err(match near {
-        Some(near) => error.with_hint(format!("Perhaps you meant the column \"{near}\".")),
-        None => error,
-    })
 }
 
 /// Puts each column's default where VALUES says DEFAULT.
@@ -324,8 +305,7 @@ fn with_defaults(source: &ast::Query, columns: &[String], schema: &SchemaRef) ->
                     None if columns.is_empty() => schema.fields().get(at).map(AsRef::as_ref),
                     None => None,
                 };
-                let word = matches!(value, ast::Expr::Identifier(w)
-                    if w.quote_style.is_none() && w.value.eq_ignore_ascii_case("default"));
+                let word = dml::is_default(value);
                 if let (true, Some(field)) = (word, field) {
                     *value = dml::default_expression(field);
                 }

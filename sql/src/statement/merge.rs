@@ -18,7 +18,7 @@ use crate::parser;
 use crate::resolve::fold;
 use crate::session::Session;
 use crate::statement::delete::plain_table;
-use crate::statement::select;
+use crate::statement::{insert, select};
 
 /// A MERGE with the WITH before it.
 #[derive(Debug, Clone)]
@@ -240,26 +240,17 @@ impl ast::VisitorMut for LookUp<'_> {
     }
 }
 
-fn insert_action(insert: &ast::MergeInsertExpr) -> Result<Action> {
-    if insert.insert_predicate.is_some() {
+fn insert_action(inserted: &ast::MergeInsertExpr) -> Result<Action> {
+    if inserted.insert_predicate.is_some() {
         return Err(Error::unsupported("MERGE does not support WHERE after VALUES")
             .with_hint("Write WHEN NOT MATCHED AND condition THEN INSERT ..."));
     }
-    let columns = insert
-        .columns
-        .iter()
-        .map(|name| {
-            match name.0.as_slice() {
-                [part] => part.as_ident().map(fold),
-                _ => None,
-            }
-            .ok_or_else(|| Error::syntax(format!("syntax error: \"{name}\" is not a column")))
-        })
-        .collect::<Result<Vec<String>>>()?;
+    let columns =
+        inserted.columns.iter().map(insert::column_name).collect::<Result<Vec<String>>>()?;
     if columns.as_slice() == [parser::NOTHING] {
         return Ok(Action::Nothing);
     }
-    match &insert.kind {
+    match &inserted.kind {
         ast::MergeInsertKind::Values(values) => match values.rows.as_slice() {
             [row] => Ok(Action::Insert { columns, values: row.content.clone() }),
             _ => Err(Error::syntax("INSERT of a MERGE has one row of VALUES")),
