@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -64,6 +65,7 @@ impl Entry {
         match self.definition {
             Definition::Schema { .. } => Kind::Schema,
             Definition::Table(_) => Kind::Table,
+            Definition::ExternalTable(_) => Kind::ExternalTable,
             Definition::View { .. } => Kind::View,
             Definition::MaterializedView { .. } => Kind::MaterializedView,
             Definition::Model { .. } => Kind::Model,
@@ -120,6 +122,8 @@ pub enum Definition {
     },
     /// A table.
     Table(TableRef),
+    /// A table whose rows are in files that others write.
+    ExternalTable(ExternalTable),
     /// A view.
     View {
         /// The query as it was written.
@@ -190,6 +194,7 @@ pub enum OptionValue {
 pub enum Kind {
     Schema,
     Table,
+    ExternalTable,
     View,
     MaterializedView,
     Model,
@@ -213,6 +218,7 @@ impl Kind {
         match self {
             Self::Schema => "schema",
             Self::Table => "table",
+            Self::ExternalTable => "external table",
             Self::View => "view",
             Self::MaterializedView => "materialized view",
             Self::Model => "model",
@@ -251,6 +257,31 @@ impl Zone {
             Self::Processed => "processed",
             Self::Feature => "feature",
         }
+    }
+}
+
+/// Files that others write, read as a table where they are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExternalTable {
+    /// How they look, in lower case: `parquet`, `csv`, `delta`, ...
+    pub format: String,
+    /// A file, a folder, or a pattern.
+    pub url: String,
+    /// The columns, those whose values folders tell at the end.
+    pub columns: Vec<ColumnEntry>,
+    /// Columns whose values folders tell, as in `day=2026-01-01/`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partition_columns: Vec<String>,
+    /// What its `WITH` said, as it was written.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub options: String,
+}
+
+impl ExternalTable {
+    /// The columns as a schema.
+    #[must_use]
+    pub fn schema(&self) -> SchemaRef {
+        Arc::new(Schema::new(self.columns.iter().map(Field::from).collect::<Vec<_>>()))
     }
 }
 

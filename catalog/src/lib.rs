@@ -38,12 +38,12 @@ mod table;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use entry::{
-    Change, ColumnEntry, Definition, Entry, Kind, ModelVersion, OptionValue, TYPE_KEY, TableRef,
-    Zone,
+    Change, ColumnEntry, Definition, Entry, ExternalTable, Kind, ModelVersion, OptionValue,
+    TYPE_KEY, TableRef, Zone,
 };
 pub use error::{Error, Result};
 pub use log::{Add, CommitRecord};
-pub use provider::{FILE_COLUMN, ROW_COLUMN};
+pub use provider::{FILE_COLUMN, ROW_COLUMN, scan_parquet};
 pub use registry::{Catalog, TableCommit, TransactionFailure};
 pub use schema::{COMMENT_KEY, DEFAULT_KEY, GENERATED_KEY, TableSpec};
 pub use secrets::{Sealed, SecretKey};

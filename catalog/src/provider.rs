@@ -7,6 +7,7 @@
 //! Never: one of DataFusion's write hooks (insert, delete, update) is offered; they lose predicates.
 //! Never: a file outside the snapshot, or outside the directory of the table, is read.
 
+mod files;
 mod foreign;
 mod layout;
 mod pruning;
@@ -35,6 +36,7 @@ use object_store::path::Path;
 use crate::error::Error;
 use crate::stores::Location;
 use crate::table::{DataFile, TableSnapshot};
+pub use files::scan_parquet;
 use layout::Layout;
 use reader::IndexedReaders;
 

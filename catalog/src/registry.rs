@@ -57,6 +57,8 @@ pub struct Catalog {
     /// One DDL commit at a time within the process.
     turn: tokio::sync::Mutex<()>,
     tables: Mutex<HashMap<Uuid, Arc<OnceCell<Arc<LakeTable>>>>>,
+    /// Delta tables of others, by the id of their entry; nothing is done to them but reading.
+    external: Mutex<HashMap<Uuid, Arc<OnceCell<Arc<LakeTable>>>>>,
     open_locations: OpenLocations,
     /// For its tables, which ask it what became of a prepared commit.
     me: Weak<Self>,
@@ -85,6 +87,7 @@ impl Catalog {
             known: ArcSwap::from_pointee(Known { snapshot, table }),
             turn: tokio::sync::Mutex::default(),
             tables: Mutex::default(),
+            external: Mutex::default(),
             open_locations: OpenLocations::default(),
         });
         if catalog.snapshot().version == 0 {
@@ -245,10 +248,31 @@ impl Catalog {
         cell.get_or_try_init(open).await.cloned()
     }
 
-    /// The tables that this process has read or written since its start.
+    /// The tables that this process has read or written since its start, each with its
+    /// [`TableRef::table_id`].
     #[must_use]
-    pub fn open_tables(&self) -> Vec<Arc<LakeTable>> {
-        self.tables.lock().values().filter_map(|cell| cell.get().cloned()).collect()
+    pub fn open_tables(&self) -> Vec<(Uuid, Arc<LakeTable>)> {
+        let tables = self.tables.lock();
+        tables.iter().filter_map(|(id, cell)| Some((*id, Arc::clone(cell.get()?)))).collect()
+    }
+
+    /// The Delta table that an external table is; one object per entry and process.
+    pub async fn external_table(
+        &self,
+        snapshot: &Snapshot,
+        entry: &Entry,
+    ) -> Result<Arc<LakeTable>> {
+        let Definition::ExternalTable(table) = &entry.definition else {
+            return Err(Error::NotFound {
+                kind: Kind::ExternalTable,
+                name: entry.qualified_name(),
+            });
+        };
+        // Asked every time: the location may have been dropped.
+        let location = self.resolve(snapshot, &table.url)?;
+        let cell = Arc::clone(self.external.lock().entry(entry.id).or_default());
+        let open = || LakeTable::open(location, Arc::clone(&self.clock));
+        cell.get_or_try_init(open).await.cloned()
     }
 
     fn location(&self, table: &TableRef) -> Result<Location> {
@@ -287,6 +311,7 @@ impl Catalog {
             if let Some(table) = tables(before, id).filter(|_| after.entry_by_id(id).is_none()) {
                 open.remove(&table);
             }
+            self.external.lock().remove(&id);
         }
     }
 }

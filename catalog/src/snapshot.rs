@@ -8,7 +8,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use uuid::Uuid;
 
-use crate::entry::{Change, Entry, Kind, TableRef};
+use crate::entry::{Change, Definition, Entry, Kind, TableRef};
 use crate::error::{Error, Result};
 
 /// The first oid that is not PostgreSQL's own.
@@ -76,6 +76,14 @@ impl Snapshot {
     /// All locations, or all secrets, by name.
     pub fn global_entries(&self, kind: Kind) -> impl Iterator<Item = &Arc<Entry>> {
         self.globals.values().filter(move |entry| entry.kind() == kind)
+    }
+
+    /// The versions of a table, by the id of its entry, that named snapshots hold.
+    pub fn pinned_versions(&self, table: Uuid) -> impl Iterator<Item = i64> {
+        self.global_entries(Kind::Snapshot).filter_map(move |pins| match &pins.definition {
+            Definition::Snapshot { versions } => versions.get(&table).copied(),
+            _ => None,
+        })
     }
 
     /// What bears the name that an entry of this kind would have.

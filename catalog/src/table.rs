@@ -9,6 +9,7 @@
 //! write_files       write.rs      rows to Parquet files that no version names yet
 //! commit            commit.rs     the next version
 //! prepare           prepared.rs   a commit that holds together with those of other tables
+//! clean_log         cleanup.rs    the oldest log entries go
 //! scan              provider.rs   pinned files as a DataFusion table
 //! ```
 //!
@@ -17,6 +18,7 @@
 mod bounds;
 mod changes;
 mod checkpoints;
+mod cleanup;
 mod commit;
 mod compact;
 mod conflict;
@@ -34,7 +36,7 @@ mod write;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -58,6 +60,7 @@ pub(crate) use statistics::{ColumnBounds, partition_scalar};
 pub use vacuum::Vacuumed;
 pub use write::HeldFiles;
 
+use cleanup::LastLook;
 use snapshot::operation_of;
 use travel::Travelled;
 
@@ -78,8 +81,9 @@ pub struct LakeTable {
     turn: Arc<tokio::sync::Mutex<()>>,
     /// Who knows what became of prepared commits.
     decisions: OnceLock<Arc<dyn Decisions>>,
-    /// When the store was last asked for news, by the clock.
-    asked_at_micros: AtomicI64,
+    newest: LastLook,
+    /// Log entries before this version are known to be gone.
+    cleaned_to: AtomicI64,
     checkpointing: AtomicBool,
     checkpoint_version: AtomicI64,
     travelled: Mutex<Travelled>,
@@ -91,13 +95,15 @@ impl LakeTable {
         log: Log,
         clock: Arc<dyn Clock>,
         snapshot: TableSnapshot,
+        known_at_micros: i64,
         checkpoint_version: i64,
     ) -> Arc<Self> {
         Arc::new(Self {
             object: log.object(),
             location,
             log,
-            asked_at_micros: AtomicI64::new(clock.now_micros()),
+            newest: LastLook::new(snapshot.version, known_at_micros),
+            cleaned_to: AtomicI64::new(0),
             clock,
             current: ArcSwap::from_pointee(snapshot),
             recent: Mutex::default(),
@@ -123,22 +129,32 @@ impl LakeTable {
 
     /// Reads the log entries that others wrote.
     pub async fn update(&self) -> Result<Arc<TableSnapshot>> {
-        let asked_at = self.clock.now_micros();
         let mut snapshot = self.current();
-        while let Some(entry) = self.log.read(snapshot.version + 1).await? {
+        loop {
+            let asked_at = self.clock.now_micros();
+            let next = self.log.read(snapshot.version + 1).await?;
+            if self.is_overtaken().await? {
+                snapshot = self.catch_up().await?;
+                continue;
+            }
+            let Some(entry) = next else {
+                self.newest.is(snapshot.version, asked_at);
+                return Ok(self.current());
+            };
             snapshot = self.advance(&snapshot, entry)?;
+            self.newest.is(snapshot.version, asked_at);
         }
-        self.asked_at_micros.fetch_max(asked_at, Ordering::Relaxed);
-        Ok(self.current())
     }
 
     /// As [`Self::update`], unless the store was asked, or a commit landed, less than `age_micros`
     /// ago.
     pub async fn update_if_older(&self, age_micros: i64) -> Result<Arc<TableSnapshot>> {
-        let asked_at = self.asked_at_micros.load(Ordering::Relaxed);
-        // A clock that went back says nothing about age.
-        let age = self.clock.now_micros().saturating_sub(asked_at);
-        if (0..age_micros).contains(&age) { Ok(self.current()) } else { self.update().await }
+        let now = self.clock.now_micros();
+        if self.newest.is_younger(age_micros, now) {
+            Ok(self.current())
+        } else {
+            self.update().await
+        }
     }
 
     /// Takes the entry after `snapshot` into account.

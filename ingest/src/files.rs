@@ -24,7 +24,7 @@ use datafusion::datasource::file_format::file_compression_type::FileCompressionT
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
 
 pub use list::list;
-pub use parquet_file::ParquetOptions;
+pub use parquet_file::{ParquetOptions, parquet_schema};
 pub use read::{FileFormat, ReadOptions, Tally, read, read_all};
 pub use write::{WriteFormat, write};
 

@@ -165,8 +165,9 @@ impl Engine {
             caught_up_at: AtomicI64::new(0),
         });
         if compacts {
-            upkeep::start(&engine);
+            upkeep::start_compaction(&engine);
         }
+        upkeep::start_clean_up(&engine);
         Ok(engine)
     }
 

@@ -21,6 +21,7 @@ mod compute;
 mod dml;
 mod engine;
 mod error;
+mod external;
 mod information_schema;
 mod json;
 mod kept;

@@ -19,8 +19,8 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Toke
 
 use crate::error::{Error, Result, state};
 use crate::statement::{
-    Kind, Statement, copy, create_location, create_model, create_secret, create_snapshot, cursor,
-    optimize, refresh, restore, vacuum,
+    Kind, Statement, copy, create_external_table, create_location, create_model, create_secret,
+    create_snapshot, cursor, optimize, refresh, restore, vacuum,
 };
 
 /// Expressions nested deeper than this are refused rather than risked.
@@ -87,6 +87,11 @@ pub(crate) fn parse_object_name(text: &str) -> Result<ast::ObjectName> {
     Ok(name)
 }
 
+/// A parser over a part of a statement that is kept as text.
+pub(crate) fn over(text: &str) -> Result<Parser<'static>> {
+    Parser::new(&DIALECT).try_with_sql(text).map_err(syntax_error)
+}
+
 fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Kind> {
     let first = [0, 1].map(|nth| tokens.get(nth).map_or_else(String::new, |t| upper(&t.token)));
     // These say VERSION AS OF, or TABLE, in words of their own.
@@ -125,6 +130,13 @@ fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Kind> {
         }
         ["DROP", "MODEL", ..] => {
             Kind::DropModel(create_model::parse_drop(&mut parser, catalog::Kind::Model)?)
+        }
+        ["CREATE", "EXTERNAL", "TABLE", ..] => {
+            Kind::CreateExternalTable(Box::new(create_external_table::parse(&mut parser)?))
+        }
+        ["DROP", "EXTERNAL" | "FOREIGN", "TABLE", ..] => {
+            let kind = catalog::Kind::ExternalTable;
+            Kind::DropModel(create_model::parse_drop(&mut parser, kind)?)
         }
         ["CREATE", "LOCATION", ..] => Kind::CreateLocation(create_location::parse(&mut parser)?),
         ["DROP", "LOCATION", ..] => {
@@ -260,7 +272,7 @@ pub(crate) fn expected<T>(parser: &Parser<'_>, what: &str) -> Result<T> {
     parser.expected(what, parser.peek_token()).map_err(syntax_error)
 }
 
-fn expect_end(parser: &mut Parser<'_>) -> Result<()> {
+pub(crate) fn expect_end(parser: &mut Parser<'_>) -> Result<()> {
     match parser.peek_token().token {
         Token::EOF => Ok(()),
         _ => expected(parser, "end of statement"),

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use catalog::{Definition, Entry, Kind, LakeTable, Snapshot, TableSnapshot};
+use catalog::{Definition, Entry, ExternalTable, Kind, LakeTable, Snapshot, TableSnapshot};
 use datafusion::common::TableReference;
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::execution::session_state::SessionState;
@@ -24,10 +24,12 @@ use uuid::Uuid;
 use crate::changes;
 use crate::dml::{EXCLUDED, TARGET};
 use crate::error::{Error, Result, nearest, state};
+use crate::external;
 use crate::parser;
 use crate::pg_catalog::{self, SystemContext};
 use crate::plan::{self, Names};
 use crate::session::Session;
+use crate::statement::create_external_table::Format;
 
 /// What the function is called that tells what became of a table's rows.
 const TABLE_CHANGES: &str = "table_changes";
@@ -209,6 +211,15 @@ impl<'a> Resolver<'a> {
                 let pinned = self.pin(entry).await?;
                 Ok(provider_as_source(pinned.table.scan(pinned.snapshot)))
             }
+            Definition::ExternalTable(table) => {
+                // Its files change without a version that a kept plan could be held against.
+                self.reads_more_than_tables.store(true, Ordering::Relaxed);
+                if !is_delta(table) {
+                    return Ok(provider_as_source(external::scan(self.session, table).await?));
+                }
+                let pinned = self.pin(entry).await?;
+                Ok(provider_as_source(pinned.table.scan(pinned.snapshot)))
+            }
             Definition::MaterializedView { populated, .. } => {
                 if !populated {
                     return Err(Error::new(
@@ -244,7 +255,15 @@ impl<'a> Resolver<'a> {
         if let Some((_, pinned)) = self.pins.lock().get(&entry.id) {
             return Ok(pinned.clone());
         }
-        let pinned = self.session.pin(entry).await?;
+        let pinned = match &entry.definition {
+            Definition::ExternalTable(_) => {
+                let table = external::delta(self.session, entry).await?;
+                let (schema, name) = (entry.schema.clone(), entry.name.clone());
+                let (name, snapshot) = (QualifiedName { schema, name }, table.current());
+                Pinned { id: entry.id, name, table, snapshot }
+            }
+            _ => self.session.pin(entry).await?,
+        };
         let pin = || (Arc::clone(entry), pinned);
         Ok(self.pins.lock().entry(entry.id).or_insert_with(pin).1.clone())
     }
@@ -302,7 +321,9 @@ impl<'a> Resolver<'a> {
         let name = parser::parse_object_name(table)?;
         let (schema, name) = split_name(&name)?;
         let entry = self.find(schema.as_deref(), &name).await?;
-        if entry.table().is_none() {
+        let is_delta =
+            matches!(&entry.definition, Definition::ExternalTable(table) if is_delta(table));
+        if entry.table().is_none() && !is_delta {
             return Err(Error::new(
                 state::WRONG_OBJECT_TYPE,
                 format!("{} \"{}\" has no versions", entry.kind(), entry.qualified_name()),
@@ -342,6 +363,10 @@ impl<'a> Resolver<'a> {
         }
         Ok(())
     }
+}
+
+fn is_delta(table: &ExternalTable) -> bool {
+    matches!(Format::named(&table.format), Ok(Format::Delta))
 }
 
 /// Walks the search path, or looks into the one schema that the name names.

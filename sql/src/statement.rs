@@ -7,6 +7,7 @@
 pub(crate) mod alter_table;
 pub(crate) mod comment;
 pub(crate) mod copy;
+pub(crate) mod create_external_table;
 pub(crate) mod create_location;
 pub(crate) mod create_model;
 pub(crate) mod create_schema;
@@ -70,6 +71,7 @@ pub(crate) enum Kind {
     Comment(comment::Comment),
     Commit { chain: bool },
     Copy(copy::Copy),
+    CreateExternalTable(Box<create_external_table::CreateExternalTable>),
     CreateLocation(create_location::CreateLocation),
     CreateModel(create_model::CreateModel),
     CreateSchema(create_schema::CreateSchema),
@@ -299,6 +301,7 @@ pub(crate) async fn run(
         Kind::Comment(s) => comment::run(session, s).await,
         Kind::Commit { chain } => transaction::commit(session, *chain).await,
         Kind::Copy(s) => copy::run(session, s).await,
+        Kind::CreateExternalTable(s) => create_external_table::run(session, s).await,
         Kind::CreateLocation(s) => create_location::run(session, s).await,
         Kind::CreateModel(s) => create_model::run(session, s).await,
         Kind::CreateSchema(s) => create_schema::run(session, s).await,

@@ -1,15 +1,17 @@
-//! What keeps tables fast without anyone asking: many small files become few large ones.
+//! What keeps tables fast without anyone asking: many small files become few large ones, and logs do
+//! not grow without bound.
 //!
-//! One task of the process looks at the tables that it has open. It works at a fraction of the time, one
-//! group of files at a time, and a statement that changes a file of the group wins over it.
+//! Two tasks of the process look at the tables that it has open. Compaction works at a fraction of the
+//! time, one group of files at a time, and a statement that changes a file of the group wins over it.
 //! Never: a statement waits for upkeep, or fails because of it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use catalog::{DataFile, LakeTable};
+use catalog::{Catalog, DataFile, LakeTable};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::engine::Engine;
 use crate::error::Result;
@@ -18,31 +20,79 @@ use crate::statement::optimize;
 
 /// Who the history says that it was.
 const USER: &str = "tarn";
-/// How often tables are looked at.
+/// How often tables are looked at for small files.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often the lengths of logs are looked at: a table gets some hundreds of commits in this time.
+const LOOK_AT_LOGS_EVERY: Duration = Duration::from_secs(1);
+/// When a log that could not be cleaned is tried again.
+const REST_OF_LOGS: Duration = Duration::from_secs(60);
 /// A group of fewer files is left alone: writing them anew would cost more than reading them.
 const FILES_MIN: usize = 32;
 /// For each second of work this many of rest.
 const REST: u32 = 3;
 
-/// Starts the task, which ends with the engine.
-pub(crate) fn start(engine: &Arc<Engine>) {
-    let (engine, stopped) = (Arc::downgrade(engine), engine.stopped());
+/// Starts the task that puts small files together; it ends with the engine.
+pub(crate) fn start_compaction(engine: &Arc<Engine>) {
+    let (weak, stopped) = (Arc::downgrade(engine), engine.stopped());
     tokio::spawn(async move {
         let mut looked = HashMap::new();
-        let work = async {
+        let files = async {
             loop {
                 tokio::time::sleep(LOOK_EVERY).await;
-                if !look(&engine, &mut looked).await {
+                if !look(&weak, &mut looked).await {
                     return;
                 }
             }
         };
-        tokio::select! {
-            () = stopped.cancelled() => {}
-            () = work => {}
-        }
+        stopped.run_until_cancelled(files).await;
     });
+}
+
+/// Starts the task that cleans logs; it ends with the engine.
+pub(crate) fn start_clean_up(engine: &Arc<Engine>) {
+    let (weak, stopped) = (Arc::downgrade(engine), engine.stopped());
+    tokio::spawn(async move {
+        let logs = async {
+            let mut in_vain = HashMap::new();
+            loop {
+                tokio::time::sleep(LOOK_AT_LOGS_EVERY).await;
+                let Some(engine) = weak.upgrade() else { return };
+                clean_logs(&engine.catalog, &mut in_vain).await;
+            }
+        };
+        stopped.run_until_cancelled(logs).await;
+    });
+}
+
+/// Cleans the logs that have grown long; one that was tried in vain lately is left alone.
+async fn clean_logs(catalog: &Catalog, in_vain: &mut HashMap<Uuid, Instant>) {
+    in_vain.retain(|_, tried| tried.elapsed() < REST_OF_LOGS);
+    for (id, table) in catalog.open_tables() {
+        if !table.is_log_long() || in_vain.contains_key(&id) {
+            continue;
+        }
+        match clean_log(catalog, id, &table).await {
+            Ok(entries) if entries > 0 => {
+                tracing::debug!(table = %table.location(), entries, "cleaned the log");
+                continue;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(table = %table.location(), %error, "could not clean the log");
+            }
+        }
+        in_vain.insert(id, Instant::now());
+    }
+}
+
+async fn clean_log(catalog: &Catalog, id: Uuid, table: &LakeTable) -> catalog::Result<usize> {
+    // As it is now: a snapshot may have been made since the last statement.
+    let known = catalog.refresh().await?;
+    let named = known.entries().find(|entry| entry.table().is_some_and(|t| t.table_id == id));
+    // What has no name is dropped, or not made yet.
+    let Some(entry) = named else { return Ok(0) };
+    let pinned: Vec<i64> = known.pinned_versions(entry.id).collect();
+    table.clean_log(&pinned).await
 }
 
 /// Looks at every open table that has changed. False once the engine is gone.
@@ -50,9 +100,10 @@ async fn look(engine: &Weak<Engine>, looked: &mut HashMap<String, i64>) -> bool 
     let Some(tables) = engine.upgrade().map(|engine| engine.catalog.open_tables()) else {
         return false;
     };
-    let names: HashSet<String> = tables.iter().map(|table| table.location().to_string()).collect();
+    let names: HashSet<String> =
+        tables.iter().map(|(_, table)| table.location().to_string()).collect();
     looked.retain(|name, _| names.contains(name));
-    for table in tables {
+    for (_, table) in tables {
         let snapshot = table.current();
         let known = looked.insert(table.location().to_string(), snapshot.version);
         if known == Some(snapshot.version) {
@@ -110,3 +161,6 @@ async fn compact(
     tracing::debug!(table = %table.location(), ?done, "compacted files");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

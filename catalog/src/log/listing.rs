@@ -42,12 +42,42 @@ impl Listing {
         self.entries.last().max(self.checkpoints.keys().next_back()).copied()
     }
 
-    /// The oldest version that can be reconstructed.
+    /// The oldest version from which on every one can be reconstructed.
     pub(crate) fn oldest(&self) -> Option<i64> {
-        if self.entries.contains(&0) {
+        let first = self.run_to(self.newest()?);
+        if first == 0 {
             return Some(0);
         }
-        self.checkpoints.keys().next().copied()
+        self.checkpoints.range(first - 1..).next().map(|(version, _)| *version)
+    }
+
+    /// Whether a version can be reconstructed.
+    pub(crate) fn reaches(&self, version: i64) -> bool {
+        let first = self.run_to(version);
+        first == 0 || self.checkpoints.range(first - 1..=version).next().is_some()
+    }
+
+    /// The entries older than `version` that follow one another up to it, oldest first.
+    pub(crate) fn entries_before(&self, version: i64) -> impl Iterator<Item = i64> {
+        self.run_to(version - 1)..version
+    }
+
+    /// Where the entries begin that follow one another up to `version`; right after it if it has none.
+    fn run_to(&self, version: i64) -> i64 {
+        let entries = self.entries.range(..=version).rev();
+        let run =
+            entries.zip((0..=version).rev()).take_while(|(entry, expected)| *entry == expected);
+        run.last().map_or(version + 1, |(first, _)| *first)
+    }
+
+    /// Whether there is a checkpoint of exactly this version.
+    pub(crate) fn has_checkpoint(&self, version: i64) -> bool {
+        self.checkpoints.contains_key(&version)
+    }
+
+    /// Whether entries were cleaned up.
+    pub(crate) fn is_cleaned(&self) -> bool {
+        !self.entries.contains(&0)
     }
 
     /// Checkpoints from which `version` can be reached, best first, each with its files.

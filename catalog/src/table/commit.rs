@@ -8,12 +8,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::cleanup::HEAD_MICROS_MAX;
 use super::uploads::Uploads;
 use super::write::HeldFiles;
 use super::{LakeTable, LoadedFile, TableSnapshot, conflict};
@@ -163,7 +163,7 @@ impl LakeTable {
         settles: Option<i64>,
         mut actions_on: impl FnMut(&TableSnapshot) -> Result<Option<Vec<Action>>>,
     ) -> Result<Arc<TableSnapshot>> {
-        let mut head = self.current();
+        let mut head = self.update_if_older(HEAD_MICROS_MAX).await?;
         let mut denied = 0;
         loop {
             if self.version_of(operation).is_some() {
@@ -178,22 +178,29 @@ impl LakeTable {
             let put = |after| self.log.put(version, entry, operation, after);
             match uploads.beside(put).await? {
                 Put::Landed => {
+                    self.expect_not_overtaken(operation, version).await?;
                     let now = self.clock.now_micros();
                     let entry = LogEntry { version, actions, modified_micros: now };
                     let next = self.advance(&head, entry)?;
-                    self.asked_at_micros.fetch_max(now, Ordering::Relaxed);
+                    self.newest.is(version, now);
                     self.checkpoint_if_due(&next);
                     return Ok(next);
                 }
                 Put::Taken => match self.missed(&head, operation).await? {
-                    Some(newest) => head = newest,
+                    Some(newest) => {
+                        self.expect_not_overtaken(operation, version).await?;
+                        head = newest;
+                    }
                     // Some stores call an entry taken that is still being put, perhaps by this very
                     // operation. Nothing else may be tried before that is settled.
                     None if denied < DENIED_MAX => {
                         denied += 1;
                         tokio::time::sleep(DENIED_PAUSE * denied).await;
                     }
-                    None => return Err(self.outcome_unknown(operation, version)),
+                    None => {
+                        let why = format!("version {version} is neither there nor free");
+                        return Err(self.outcome_unknown(operation, why));
+                    }
                 },
             }
         }
@@ -223,11 +230,20 @@ impl LakeTable {
         }
     }
 
-    fn outcome_unknown(&self, operation_id: Uuid, version: i64) -> Error {
-        let source = object_store::Error::Generic {
-            store: "log",
-            source: format!("version {version} is neither there nor free").into(),
-        };
+    /// An entry that took long to be put may stand where older ones were cleaned up, or be of those
+    /// that were, and cannot tell which.
+    async fn expect_not_overtaken(&self, operation: Uuid, version: i64) -> Result<()> {
+        match self.is_overtaken().await {
+            Ok(false) => Ok(()),
+            Ok(true) | Err(_) => Err(self.outcome_unknown(
+                operation,
+                format!("version {version} took so long that the log went on far beyond it"),
+            )),
+        }
+    }
+
+    fn outcome_unknown(&self, operation_id: Uuid, why: String) -> Error {
+        let source = object_store::Error::Generic { store: "log", source: why.into() };
         Error::OutcomeUnknown { object: self.object.clone(), operation_id, source }
     }
 

@@ -55,24 +55,29 @@ impl LakeTable {
         let snapshot = TableSnapshot::from_actions(&log.object(), -1, actions.clone())?;
         let entry = LogEntry { version: 0, actions, modified_micros: now };
         let snapshot = snapshot.apply(&log.object(), entry)?;
-        Ok(Self::new(location, log, clock, snapshot, -1))
+        Ok(Self::new(location, log, clock, snapshot, now, -1))
     }
 
     /// Opens the Delta table at `location`.
     pub async fn open(location: Location, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
-        let log = Log::new(&location);
-        let listing = log.list_newest().await?;
-        let Some(newest) = listing.newest() else {
+        let (log, asked_at) = (Log::new(&location), clock.now_micros());
+        let Some(Loaded { snapshot, checkpoint_version }) = newest(&log).await? else {
             return Err(Error::NotFound { kind: Kind::Table, name: location.to_string() });
         };
-        let loaded = match load(&log, &listing, newest).await {
-            // What is older than the newest checkpoint was not listed; it may tell the same.
-            Err(Error::Corrupt { .. }) => load(&log, &log.list().await?, newest).await,
-            other => other,
-        };
-        let Loaded { snapshot, checkpoint_version } = loaded?;
-        Ok(Self::new(location, log, clock, snapshot, checkpoint_version))
+        Ok(Self::new(location, log, clock, snapshot, asked_at, checkpoint_version))
     }
+}
+
+/// The newest state; `None` where there is no log.
+pub(super) async fn newest(log: &Log) -> Result<Option<Loaded>> {
+    let listing = log.list_newest().await?;
+    let Some(newest) = listing.newest() else { return Ok(None) };
+    let loaded = match load(log, &listing, newest).await {
+        // What is older than the newest checkpoint was not listed; it may tell the same.
+        Err(Error::Corrupt { .. }) => load(log, &log.list().await?, newest).await,
+        other => other,
+    };
+    loaded.map(Some)
 }
 
 /// The state at `version`, which the listing reaches.
@@ -104,7 +109,7 @@ fn gap(log: &Log, version: i64) -> Error {
     Error::Corrupt { path: log.object(), reason: format!("log entry {version} is missing") }
 }
 
-async fn from_checkpoint(
+pub(super) async fn from_checkpoint(
     log: &Log,
     version: i64,
     files: &[object_store::path::Path],

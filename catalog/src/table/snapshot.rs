@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::LoadedFile;
 use super::bounds::{FileBounds, Files, KeptBounds};
+use super::commit::first_actions;
 use super::data_file::DataFile;
 use super::prepared::{PREPARED, SETTLED};
 use crate::error::{Error, Result};
@@ -98,6 +99,13 @@ impl TableSnapshot {
             snapshot.act(object, action)?;
         }
         Ok(snapshot)
+    }
+
+    /// Files that no log names, as a table of this definition would have them.
+    pub(crate) fn of_files(object: &str, spec: &TableSpec, files: Vec<Add>) -> Result<Self> {
+        let mut actions = first_actions(spec, 0, Uuid::nil())?;
+        actions.extend(files.into_iter().map(|add| Action::Add(Box::new(add))));
+        Self::from_actions(object, 0, actions)
     }
 
     /// The next version.

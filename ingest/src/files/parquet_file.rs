@@ -47,6 +47,14 @@ impl Default for ParquetOptions {
     }
 }
 
+/// The columns that a file says it has.
+pub async fn parquet_schema(file: &File) -> Result<SchemaRef> {
+    let builder = ParquetRecordBatchStreamBuilder::new(Reader(file.clone()))
+        .await
+        .map_err(|error| malformed(file, error))?;
+    Ok(Arc::clone(builder.schema()))
+}
+
 /// The rows of a file, with the columns of `schema`.
 pub(super) fn read(
     file: File,

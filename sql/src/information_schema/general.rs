@@ -37,7 +37,8 @@ pub(super) fn tables(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) 
             (false, true) => "LOCAL TEMPORARY",
             (false, false) => "BASE TABLE",
         };
-        table(context, rows, (&entry.schema, &entry.name), kind, !view)?;
+        let external = matches!(entry.definition, Definition::ExternalTable(_));
+        table(context, rows, (&entry.schema, &entry.name), kind, !view && !external)?;
     }
     for system in relations::all().iter().filter(|system| system.oid != 0) {
         let kind = if system.kind == "v" { "VIEW" } else { "BASE TABLE" };

@@ -228,15 +228,20 @@ impl SystemContext {
     }
 
     async fn load_one(&self, entry: &Arc<Entry>) -> Result<Relation> {
-        let Definition::View { columns, .. } = &entry.definition else {
-            let relation = self.relations.load(entry).await?;
-            let table = matches!(entry.definition, Definition::Table(_));
-            return Ok(if table { relation } else { relation.computed() });
+        let columns: SchemaRef = match &entry.definition {
+            Definition::View { columns, .. } => {
+                let columns = columns.iter().map(|column| computed(&Field::from(column)));
+                Arc::new(Schema::new(columns.collect::<Vec<_>>()))
+            }
+            Definition::ExternalTable(table) => table.schema(),
+            definition => {
+                let relation = self.relations.load(entry).await?;
+                let table = matches!(definition, Definition::Table(_));
+                return Ok(if table { relation } else { relation.computed() });
+            }
         };
-        let columns: Vec<Field> =
-            columns.iter().map(|column| computed(&Field::from(column))).collect();
         Ok(Relation {
-            columns: Arc::new(Schema::new(columns)),
+            columns,
             partition_columns: Arc::default(),
             constraints: Arc::default(),
             options: Arc::default(),
@@ -269,7 +274,7 @@ impl SystemContext {
 /// How `pg_class.relkind` calls an entry; none for what is not a relation.
 pub(crate) const fn relation_kind(entry: &Entry) -> Option<&'static str> {
     match entry.definition {
-        Definition::Table(_) => Some("r"),
+        Definition::Table(_) | Definition::ExternalTable(_) => Some("r"),
         Definition::View { .. } => Some("v"),
         Definition::MaterializedView { .. } => Some("m"),
         Definition::Schema { .. }

@@ -85,7 +85,9 @@ async fn on_entry(session: &Session, comment: &Comment, kind: Kind) -> Result<()
         };
         return Err(Error::new(code, format!("{kind} \"{}\" does not exist", comment.name)));
     };
-    if entry.kind() != kind {
+    // To clients an external table is a table.
+    let is_table = kind == Kind::Table && entry.kind() == Kind::ExternalTable;
+    if entry.kind() != kind && !is_table {
         return Err(Error::new(
             state::WRONG_OBJECT_TYPE,
             format!("\"{name}\" is a {}, not a {kind}", entry.kind()),

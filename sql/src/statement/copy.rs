@@ -27,6 +27,7 @@ use crate::output::{CopyFormat, CopyIn, Notice, Output};
 use crate::parser::{expect_word, expected, parse_word, syntax_error};
 use crate::resolve::{Pinned, fold};
 use crate::session::Session;
+use crate::statement::create_external_table;
 use complete::Complete;
 use options::{FileFormat, Options};
 pub(crate) use receive::Receiver;
@@ -78,6 +79,22 @@ pub(crate) fn parse(parser: &mut Parser<'_>) -> Result<Copy> {
     };
     let options = options::parse(parser, from, location.as_deref())?;
     Ok(Copy { what, from, location, options })
+}
+
+/// What the `WITH` of an external table says of its files.
+pub(crate) fn external_options(
+    text: &str,
+    url: &str,
+    format: create_external_table::Format,
+) -> Result<Options> {
+    use create_external_table::Format as F;
+    let format = match format {
+        F::Csv => FileFormat::Csv,
+        F::Text => FileFormat::Text,
+        F::JsonLines => FileFormat::JsonLines,
+        F::Parquet | F::Delta => FileFormat::Parquet,
+    };
+    options::of_external(text, url, format)
 }
 
 pub(super) fn parse_columns(parser: &mut Parser<'_>) -> Result<Vec<String>> {

@@ -100,6 +100,8 @@ fn parse_options(parser: &mut Parser<'_>) -> Result<Vec<ast::SqlOption>> {
 /// Reads `DROP MODEL`, `DROP LOCATION` and `DROP SECRET`, which sqlparser does not.
 pub(crate) fn parse_drop(parser: &mut Parser<'_>, kind: Kind) -> Result<Drop> {
     expect_word(parser, "DROP")?;
+    // An external table is a foreign table to PostgreSQL.
+    let _ = parse_word(parser, "FOREIGN") || parse_word(parser, "EXTERNAL");
     parser.next_token();
     let if_exists = parse_words(parser, &["IF", "EXISTS"]);
     let names =

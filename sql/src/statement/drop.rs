@@ -126,12 +126,10 @@ fn find(
     match find_in(snapshot, &path, schema.as_deref(), &table) {
         Some(entry) if entry.kind() == drop.kind => Ok(Found::Entry(entry)),
         Some(entry) => {
-            Err(Error::new(state::WRONG_OBJECT_TYPE, format!("\"{table}\" is not a {}", drop.kind))
-                .with_hint(format!(
-                    "Use DROP {} to remove a {}.",
-                    entry.kind().name().to_uppercase(),
-                    entry.kind()
-                )))
+            let message = format!("\"{table}\" is not {}", with_article(drop.kind));
+            let (kind, what) = (entry.kind().name().to_uppercase(), with_article(entry.kind()));
+            Err(Error::new(state::WRONG_OBJECT_TYPE, message)
+                .with_hint(format!("Use DROP {kind} to remove {what}.")))
         }
         None if drop.if_exists => Ok(Found::Nothing(table)),
         None if drop.kind == Kind::Model => {
@@ -139,6 +137,11 @@ fn find(
         }
         None => Err(unknown(snapshot, &path, schema.as_deref(), &table)),
     }
+}
+
+fn with_article(kind: Kind) -> String {
+    let article = if kind == Kind::ExternalTable { "an" } else { "a" };
+    format!("{article} {kind}")
 }
 
 /// A location or a secret. A secret that a location needs stays.

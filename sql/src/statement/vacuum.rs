@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use catalog::{Definition, Entry, Kind, Vacuumed};
+use catalog::{Entry, Vacuumed};
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -99,12 +99,7 @@ pub(crate) async fn run(session: &Session, vacuum: &Vacuum) -> Result<Output> {
         let table = session.engine().catalog.table(&entry).await?;
         // As they are now: a snapshot may have been made since the statement began.
         let catalog = session.engine().catalog.refresh().await?;
-        let pinned =
-            catalog.global_entries(Kind::Snapshot).filter_map(|pins| match &pins.definition {
-                Definition::Snapshot { versions } => versions.get(&entry.id).copied(),
-                _ => None,
-            });
-        let pinned: Vec<i64> = pinned.collect();
+        let pinned: Vec<i64> = catalog.pinned_versions(entry.id).collect();
         let vacuumed = table.vacuum(retain_micros, &pinned, vacuum.dry_run).await?;
         all.push((entry.qualified_name(), vacuumed));
     }

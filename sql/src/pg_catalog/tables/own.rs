@@ -60,7 +60,11 @@ fn snapshots(context: &SystemContext, _: &Wanted, rows: &mut Rows) -> Result<()>
 
 fn tables(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -> Result<()> {
     for entry in context.relation_entries().filter(|entry| wanted.includes(entry)) {
-        let Some(table) = entry.table() else { continue };
+        let path = match (&entry.definition, entry.table()) {
+            (_, Some(table)) => table.path.as_str(),
+            (Definition::ExternalTable(table), _) => table.url.as_str(),
+            _ => continue,
+        };
         let Some(relation) = context.relation(entry.oid) else { continue };
         let schema = context.snapshot.schema(&entry.schema);
         let zone = schema.and_then(|schema| match schema.definition {
@@ -77,7 +81,7 @@ fn tables(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -> Result<(
             ("created_at", entry.created_at_micros.into()),
             ("row_count", relation.row_count.and_then(|count| i64::try_from(count).ok()).into()),
             ("byte_count", i64::try_from(relation.byte_count).unwrap_or(i64::MAX).into()),
-            ("path", table.path.as_str().into()),
+            ("path", path.into()),
         ])?;
     }
     Ok(())

@@ -22,7 +22,9 @@ fn entries<'a>(
 }
 
 pub(super) fn pg_tables(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -> Result<()> {
-    for entry in entries(context, wanted, |d| matches!(d, Definition::Table(_))) {
+    let is_table =
+        |d: &Definition| matches!(d, Definition::Table(_) | Definition::ExternalTable(_));
+    for entry in entries(context, wanted, is_table) {
         table(rows, &entry.schema, &entry.name, &entry.owner)?;
     }
     for system in relations::all().iter().filter(|system| system.kind == "r") {

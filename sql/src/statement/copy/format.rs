@@ -55,7 +55,7 @@ impl Options {
     }
 
     /// How files become rows with these columns.
-    pub(super) fn read_format(&self, schema: &SchemaRef, zone: Zone) -> Result<files::FileFormat> {
+    pub(crate) fn read_format(&self, schema: &SchemaRef, zone: Zone) -> Result<files::FileFormat> {
         Ok(match self.decode(schema, zone)? {
             Some(options) => files::FileFormat::Decoded(options),
             None => {

@@ -11,7 +11,7 @@ use ingest::encode::ForceQuote;
 use ingest::files::Compression;
 
 use crate::error::{Error, Result, nearest, state};
-use crate::parser::{expected, parse_word, parse_words, syntax_error};
+use crate::parser::{self, expected, parse_word, parse_words, syntax_error};
 use crate::resolve::fold;
 use crate::settings::parse_bool;
 use crate::statement::copy::{expect_token, parse_columns};
@@ -97,10 +97,15 @@ const KNOWN: [(&str, Of); 19] = [
 struct Direction<'a> {
     from: bool,
     location: Option<&'a str>,
+    /// The files are read where they are, as an external table.
+    external: bool,
 }
 
 impl Direction<'_> {
     fn has(self, of: Of) -> bool {
+        if self.external {
+            return matches!(of, Of::All | Of::Files);
+        }
         match of {
             Of::All => true,
             Of::From => self.from,
@@ -113,6 +118,7 @@ impl Direction<'_> {
 
     fn name(self) -> &'static str {
         match (self.from, self.location.is_some()) {
+            _ if self.external => "CREATE EXTERNAL TABLE",
             (true, true) => "COPY FROM a location",
             (true, false) => "COPY FROM STDIN",
             (false, true) => "COPY TO a location",
@@ -127,30 +133,26 @@ pub(super) fn parse(
     from: bool,
     location: Option<&str>,
 ) -> Result<Options> {
-    let direction = Direction { from, location };
+    let direction = Direction { from, location, external: false };
     let mut options = Options::of(location);
-    parse_word(parser, "WITH");
-    if parser.peek_token().token == Token::LParen {
-        parser.next_token();
-        let mut given = HashSet::new();
-        loop {
-            let name = parser.parse_identifier().map_err(syntax_error)?.value.to_lowercase();
-            if given.contains(&name) {
-                return Err(Error::syntax("conflicting or redundant options")
-                    .with_detail(format!("Option \"{name}\" is given twice.")));
-            }
-            options.one(parser, &name, direction)?;
-            given.insert(name);
-            if parser.peek_token().token != Token::Comma {
-                break;
-            }
-            parser.next_token();
-        }
-        expect_token(parser, &Token::RParen)?;
+    options.read(parser, direction)?;
+    Ok(options)
+}
+
+/// The options of an external table, as its `WITH` says them.
+pub(super) fn of_external(text: &str, url: &str, format: FileFormat) -> Result<Options> {
+    let direction = Direction { from: true, location: Some(url), external: true };
+    let mut options = Options { format, ..Options::of(Some(url)) };
+    let mut parser = parser::over(text)?;
+    if text.is_empty() {
+        options.check(direction)?;
     } else {
-        options.old_spelling(parser, direction)?;
+        options.read(&mut parser, direction)?;
+        parser::expect_end(&mut parser)?;
     }
-    options.check(direction)?;
+    if options.format != format {
+        return Err(Error::syntax("STORED AS says the format, FORMAT is not for external tables"));
+    }
     Ok(options)
 }
 
@@ -191,6 +193,36 @@ impl Options {
             force: false,
             overwrite: false,
         }
+    }
+
+    fn read(&mut self, parser: &mut Parser<'_>, direction: Direction<'_>) -> Result<()> {
+        parse_word(parser, "WITH");
+        if parser.peek_token().token == Token::LParen {
+            parser.next_token();
+            let mut given = HashSet::new();
+            loop {
+                let name = parser.parse_identifier().map_err(syntax_error)?.value.to_lowercase();
+                if given.contains(&name) {
+                    return Err(Error::syntax("conflicting or redundant options")
+                        .with_detail(format!("Option \"{name}\" is given twice.")));
+                }
+                self.one(parser, &name, direction)?;
+                given.insert(name);
+                if parser.peek_token().token != Token::Comma {
+                    break;
+                }
+                parser.next_token();
+            }
+            expect_token(parser, &Token::RParen)?;
+        } else {
+            self.old_spelling(parser, direction)?;
+        }
+        self.check(direction)
+    }
+
+    /// The compression of the files; none where their names tell.
+    pub(crate) const fn compression(&self) -> Option<Compression> {
+        self.compression
     }
 
     fn one(&mut self, parser: &mut Parser<'_>, name: &str, direction: Direction<'_>) -> Result<()> {
