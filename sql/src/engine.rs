@@ -32,6 +32,7 @@ use uuid::Uuid;
 use self::planning::{PlanningSettings, PlanningState, PlanningStates};
 use crate::compute::{Compute, Threads};
 use crate::error::{Error, Result};
+use crate::lateral;
 use crate::plan::{QueryPlanner, TypePlanner};
 use crate::semantics;
 use crate::session::{Session, SessionStart};
@@ -268,7 +269,7 @@ fn base_state(config: &EngineConfig, runtime: &Arc<RuntimeEnv>, compute: Compute
     // and not to the logical one, if its operand is not; the check takes that for a fault.
     options.execution.skip_physical_aggregate_schema_check = true;
     let relations: Vec<Arc<dyn RelationPlanner>> =
-        vec![Arc::new(views::point_in_time::AsOfRelationPlanner)];
+        vec![Arc::new(views::point_in_time::AsOfRelationPlanner), Arc::new(lateral::CallPlanner)];
     let mut rules = Optimizer::new().rules;
     views::point_in_time::PushDownToLeft::insert_into(&mut rules);
     let mut builder = SessionStateBuilder::new()
@@ -289,6 +290,7 @@ fn base_state(config: &EngineConfig, runtime: &Arc<RuntimeEnv>, compute: Compute
     functions.push(timezone);
     functions.extend(semantics::time_functions().map(Arc::new));
     functions.extend(crate::json::functions().into_iter().map(Arc::new));
+    functions.extend(lateral::functions().into_iter().map(Arc::new));
     builder.relation_planners().get_or_insert_default().extend(relations);
     let mut state = builder.build();
     // In a select list it gives rows in PostgreSQL, and an array here: refused, rather than that.

@@ -16,10 +16,11 @@ use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::streaming::PartitionStream;
+use futures::StreamExt;
 use ingest::files::{self, File, ReadOptions, Tally};
 use object_store::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, state};
 use crate::session::Session;
 use crate::statement::copy;
 use crate::statement::create_external_table::Format;
@@ -64,6 +65,19 @@ impl Files {
         }
         Ok(Self { files, folder: place })
     }
+
+    /// The files of a Delta table are more than its rows: removed ones stay for a while.
+    pub(crate) async fn refuse_delta(&self) -> Result<()> {
+        let log = self.folder.path.clone().join("_delta_log");
+        let entry = self.folder.store.list(Some(&log)).next().await;
+        if !matches!(entry, Some(Ok(_))) {
+            return Ok(());
+        }
+        let message = format!("\"{}\" is a Delta table", self.folder);
+        Err(Error::new(state::WRONG_OBJECT_TYPE, message)
+            .with_detail("Its folder holds files whose rows are not in the table any more.")
+            .with_hint("CREATE EXTERNAL TABLE name STORED AS delta LOCATION ..."))
+    }
 }
 
 /// A reader of the rows of any but a Delta table.
@@ -105,8 +119,8 @@ pub(crate) async fn delta(session: &Session, entry: &Entry) -> Result<Arc<LakeTa
     let engine = session.engine();
     let table = engine.catalog.external_table(&session.snapshot(), entry).await?;
     copy::from_files::refuse_own(session, table.location(), &entry.qualified_name())?;
-    let staleness = engine.config.catalog_staleness_ms.saturating_mul(1_000);
-    table.update_if_older(i64::try_from(staleness).unwrap_or(i64::MAX)).await?;
+    // As with other files, what others wrote before the statement is seen.
+    table.update().await?;
     Ok(table)
 }
 

@@ -25,6 +25,7 @@ mod external;
 mod information_schema;
 mod json;
 mod kept;
+mod lateral;
 mod output;
 mod parser;
 mod pg_catalog;

@@ -35,6 +35,7 @@ use parking_lot::RwLock;
 use url::Url;
 
 use crate::error::{Error, Result, state};
+use crate::lateral;
 use crate::parser;
 use crate::pg_catalog::{self, SystemContext};
 use crate::semantics;
@@ -63,6 +64,7 @@ pub(crate) fn statement(
     let mut context = PlannerContext::new().with_prepare_param_data_types(parameters.to_vec());
     let mut statement = statement;
     pg_catalog::rewrite(&mut statement);
+    lateral::rewrite(&mut statement);
     semantics::rewrite_statement(&mut statement);
     views::point_in_time::rewrite_as_of(&mut statement);
     let _ = ast::VisitMut::visit(&mut statement, &mut PositionalCalls);

@@ -25,6 +25,7 @@ use crate::changes;
 use crate::dml::{EXCLUDED, TARGET};
 use crate::error::{Error, Result, nearest, state};
 use crate::external;
+use crate::lateral;
 use crate::parser;
 use crate::pg_catalog::{self, SystemContext};
 use crate::plan::{self, Names};
@@ -147,6 +148,7 @@ impl<'a> Resolver<'a> {
         // The planner rewrites the same way, and then looks for the same names.
         let mut rewritten = statement.clone();
         pg_catalog::rewrite(&mut rewritten);
+        lateral::rewrite(&mut rewritten);
         let statement = &rewritten;
         let mut names = Names::default();
         let wrapped = DfStatement::Statement(Box::new(statement.clone()));
@@ -162,11 +164,11 @@ impl<'a> Resolver<'a> {
             names.tables.insert(relation, source);
         }
         for call in calls.versions {
-            let source = self.table_at(&call).await?;
+            let source = Box::pin(self.table_at(&call)).await?;
             names.calls.insert(call.key, source);
         }
         for call in calls.changes {
-            let source = self.table_changes(&call).await?;
+            let source = Box::pin(self.table_changes(&call)).await?;
             names.calls.insert(call.key, source);
         }
         self.functions(&calls.functions, &mut names).await?;
@@ -215,7 +217,8 @@ impl<'a> Resolver<'a> {
                 // Its files change without a version that a kept plan could be held against.
                 self.reads_more_than_tables.store(true, Ordering::Relaxed);
                 if !is_delta(table) {
-                    return Ok(provider_as_source(external::scan(self.session, table).await?));
+                    let scan = Box::pin(external::scan(self.session, table)).await?;
+                    return Ok(provider_as_source(scan));
                 }
                 let pinned = self.pin(entry).await?;
                 Ok(provider_as_source(pinned.table.scan(pinned.snapshot)))
@@ -257,7 +260,7 @@ impl<'a> Resolver<'a> {
         }
         let pinned = match &entry.definition {
             Definition::ExternalTable(_) => {
-                let table = external::delta(self.session, entry).await?;
+                let table = Box::pin(external::delta(self.session, entry)).await?;
                 let (schema, name) = (entry.schema.clone(), entry.name.clone());
                 let (name, snapshot) = (QualifiedName { schema, name }, table.current());
                 Pinned { id: entry.id, name, table, snapshot }

@@ -24,7 +24,7 @@ use datafusion::optimizer::Analyzer;
 use ingest::text::Zone;
 
 pub(crate) use cast::{assign, assignable, refuse_other_kind};
-pub(crate) use literal::{fold, folded, rewrite, rewrite_statement};
+pub(crate) use literal::{call, fold, folded, rewrite, rewrite_statement};
 pub(crate) use now::functions as time_functions;
 pub(crate) use rule::{convert, read_literals};
 pub(crate) use subquery::aggregate_subqueries;

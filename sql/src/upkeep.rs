@@ -44,7 +44,7 @@ pub(crate) fn start_compaction(engine: &Arc<Engine>) {
                 }
             }
         };
-        stopped.run_until_cancelled(files).await;
+        stopped.run_until_cancelled(Box::pin(files)).await;
     });
 }
 

@@ -27,6 +27,8 @@ use super::{LakeTable, TableSnapshot};
 use crate::error::{Error, Result};
 use crate::log::Add;
 use file::DataFileWriter;
+#[cfg(test)]
+pub(super) use file::PART_BYTES;
 use shape::Shape;
 
 /// Where a file ends and the next begins, where the table does not say.

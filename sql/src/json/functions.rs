@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
 };
 
@@ -81,7 +81,7 @@ pub(crate) fn functions() -> Vec<ScalarUDF> {
 }
 
 /// Whether a field holds JSON.
-pub(super) fn is_json(field: &Field) -> bool {
+pub(crate) fn is_json(field: &Field) -> bool {
     matches!(types::pg_type_of(field).name, "json" | "jsonb")
 }
 
@@ -258,6 +258,14 @@ impl Json {
             Some("null") => found.append_null(),
             Some(json) => found.append_value(scan::text_of(json)),
         }
+    }
+}
+
+/// A literal that is to be read as JSON.
+pub(crate) fn check_literal(literal: &Expr) -> Result<(), Error> {
+    match literal {
+        Expr::Literal(value, _) => value.try_as_str().flatten().map_or(Ok(()), check),
+        _ => Ok(()),
     }
 }
 

@@ -170,7 +170,8 @@ fn take(expr: &mut ast::Expr) -> ast::Expr {
     std::mem::replace(expr, ast::Expr::value(ast::Value::Null))
 }
 
-fn call(name: &str, arguments: impl IntoIterator<Item = ast::Expr>) -> ast::Expr {
+/// A call of a function.
+pub(crate) fn call(name: &str, arguments: impl IntoIterator<Item = ast::Expr>) -> ast::Expr {
     let arguments = arguments
         .into_iter()
         .map(|argument| ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(argument)));

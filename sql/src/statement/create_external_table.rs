@@ -160,6 +160,7 @@ pub(crate) async fn run(session: &Session, create: &CreateExternalTable) -> Resu
     } else {
         // A location that cannot be read, or has no such file, is found out now.
         let found = Files::find(session, &create.url, !create.partitioned_by.is_empty()).await?;
+        found.refuse_delta().await?;
         if fields.is_empty() {
             fields = inferred(create.format, &found).await?;
         }

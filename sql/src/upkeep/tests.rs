@@ -1,6 +1,6 @@
 //! Upkeep that nobody asked for, seen by statements.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
 use std::time::Duration;

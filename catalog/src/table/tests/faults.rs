@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use futures::{StreamExt, stream};
 use object_store::ObjectStore;
 
 use super::{append, batch, clock, ids, memory, place, schema, streamed};
 use crate::faults::{Fault, FaultStore, Operation, Rates};
+use crate::table::write::PART_BYTES;
 use crate::table::{Commit, CommitKind, HeldFiles, LakeTable};
 use crate::{Error, TableSpec};
 
@@ -82,6 +84,21 @@ async fn a_store_that_only_answers_reads_tells_that_a_commit_landed() {
     assert_eq!(next.version, base.version + 1);
 }
 
+/// A row whose file is uploaded in parts: the start may fail, a part, or what makes one file of them.
+fn large_row(id: i64) -> RecordBatch {
+    // Nothing that compression would make small.
+    let mut state = id.unsigned_abs();
+    let mut letter = || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b' ' + (state >> 33) as u8 % 94)
+    };
+    let name: String = (0..3 * PART_BYTES).map(|_| letter()).collect();
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(Int64Array::from(vec![id])), Arc::new(StringArray::from(vec![name]))];
+    RecordBatch::try_new(schema(), columns).unwrap()
+}
+
 /// What a simulated writer knows of the ids that it wrote.
 #[derive(Default)]
 struct Outcomes {
@@ -94,7 +111,7 @@ async fn write(table: Arc<LakeTable>, ids: std::ops::Range<i64>) -> Outcomes {
     let mut outcomes = Outcomes::default();
     for id in ids {
         let base = table.current();
-        let rows = vec![batch(id..id + 1)];
+        let rows = vec![if id % 4 == 1 { large_row(id) } else { batch(id..id + 1) }];
         // Every other row is put by its commit.
         let mut held = HeldFiles::default();
         let mut commit = Commit::append(Vec::new());
@@ -191,7 +208,8 @@ async fn acknowledged_commits_are_there_once_whatever_the_store_does() {
         .buffer_unordered(100)
         .fold(0, async |sum, acknowledged| sum + acknowledged)
         .await;
-    // Data files fail half of the time, commits almost never: they ask again.
+    // Data files fail half of the time, those in parts more often; commits almost never: they ask
+    // again.
     assert!(acknowledged > 10_000, "only {acknowledged} of 32,000 commits went through");
 }
 

@@ -29,8 +29,8 @@ const ROW_GROUP_BYTES: usize = 128 << 20;
 const PAGE_ROWS: usize = 4096;
 /// A dictionary is read whole by whoever reads one of its rows: columns of many values do without.
 const DICTIONARY_BYTES: usize = 64 << 10;
-/// Files below this size are put in one piece.
-const PART_BYTES: usize = 16 << 20;
+/// Files below this size are put in one piece. Small in tests, so that they see uploads in parts.
+pub(crate) const PART_BYTES: usize = if cfg!(test) { 8 << 10 } else { 16 << 20 };
 
 pub(super) struct DataFileWriter {
     name: String,

@@ -1,0 +1,551 @@
+//! Functions that give several rows: in FROM, where they may read what stands before them, and in a
+//! select list.
+//!
+//! ```text
+//! FROM t, jsonb_array_elements(t.doc) AS e      the join of t with the function is wrapped by `rewrite`,
+//!                                               and planned here as an unnest over t
+//! SELECT jsonb_array_elements(doc) FROM t       unnest of the list that is behind the function
+//! ```
+//!
+//! Never: a function is called once where it reads a row: its rows are those of each row before it.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::common::metadata::FieldMetadata;
+use datafusion::common::{Column, DFSchema, NullHandling, UnnestOptions};
+use datafusion::error::Result as DfResult;
+use datafusion::logical_expr::planner::{
+    PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
+};
+use datafusion::logical_expr::{
+    Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, ScalarUDF, lit,
+};
+use datafusion::sql::sqlparser::ast::{self, VisitMut, VisitorMut};
+
+use crate::error::{Error, state};
+use crate::json::{AsJson, Expand, KEY, VALUE, What};
+use crate::resolve::fold;
+use crate::semantics::call;
+use crate::types::TYPE_KEY;
+
+/// The list, and then each of its elements, on the way to the columns.
+const EACH: &str = "__each";
+
+/// What a function gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gives {
+    /// The elements of an SQL array.
+    Elements,
+    /// Parts of a JSON value, as JSON or as text.
+    Parts(What, bool),
+    /// A row for each object of an array, with the columns that the statement says.
+    RecordSet,
+    /// One row of an object.
+    Record,
+}
+
+/// A function that gives rows.
+#[derive(Debug, Clone, Copy)]
+struct Function {
+    name: &'static str,
+    /// The function from a value to a list that is behind it.
+    behind: &'static str,
+    gives: Gives,
+}
+
+const fn of(name: &'static str, behind: &'static str, gives: Gives) -> Function {
+    Function { name, behind, gives }
+}
+
+const JSON: &str = "__json";
+const JSONB: &str = "__jsonb";
+
+const FUNCTIONS: [Function; 15] = {
+    use What::{Elements, Fields, Keys};
+    [
+        of("unnest", "", Gives::Elements),
+        of("json_array_elements", "__json_array_elements", Gives::Parts(Elements, false)),
+        of("jsonb_array_elements", "__jsonb_array_elements", Gives::Parts(Elements, false)),
+        of("json_array_elements_text", "__json_array_elements_text", Gives::Parts(Elements, true)),
+        of(
+            "jsonb_array_elements_text",
+            "__jsonb_array_elements_text",
+            Gives::Parts(Elements, true),
+        ),
+        of("json_each", "__json_each", Gives::Parts(Fields, false)),
+        of("jsonb_each", "__jsonb_each", Gives::Parts(Fields, false)),
+        of("json_each_text", "__json_each_text", Gives::Parts(Fields, true)),
+        of("jsonb_each_text", "__jsonb_each_text", Gives::Parts(Fields, true)),
+        of("json_object_keys", "__json_object_keys", Gives::Parts(Keys, true)),
+        of("jsonb_object_keys", "__jsonb_object_keys", Gives::Parts(Keys, true)),
+        of("json_to_recordset", "__json_array_elements", Gives::RecordSet),
+        of("jsonb_to_recordset", "__jsonb_array_elements", Gives::RecordSet),
+        of("json_to_record", JSON, Gives::Record),
+        of("jsonb_to_record", JSONB, Gives::Record),
+    ]
+};
+
+impl Function {
+    fn named(name: &ast::ObjectName) -> Option<Self> {
+        let parts = name.0.iter().map(|part| part.as_ident().map(fold));
+        let parts: Vec<String> = parts.collect::<Option<_>>()?;
+        let name = match parts.as_slice() {
+            [name] => name,
+            [schema, name] if schema == "pg_catalog" => name,
+            _ => return None,
+        };
+        FUNCTIONS.into_iter().find(|function| function.name == name.as_str())
+    }
+
+    /// The type of the JSON that it takes and gives.
+    fn json(self) -> &'static str {
+        if self.name.starts_with("jsonb") { "jsonb" } else { "json" }
+    }
+}
+
+/// The functions that lie behind, for rewritten statements.
+pub(crate) fn functions() -> Vec<ScalarUDF> {
+    let mut functions = vec![AsJson::function(JSON, "json"), AsJson::function(JSONB, "jsonb")];
+    functions.extend(FUNCTIONS.iter().filter_map(|function| match function.gives {
+        Gives::Parts(what, as_text) => {
+            Some(Expand::function(function.behind, function.name, what, as_text))
+        }
+        _ => None,
+    }));
+    functions
+}
+
+/// A call in FROM.
+#[derive(Debug)]
+struct Call<'a> {
+    function: Function,
+    arguments: Vec<&'a ast::Expr>,
+    alias: Option<&'a ast::TableAlias>,
+}
+
+impl<'a> Call<'a> {
+    /// The call that a relation is, if it is one.
+    fn of(factor: &'a ast::TableFactor) -> Option<Self> {
+        use ast::TableFactor as F;
+        let plain = |argument: &'a ast::FunctionArg| match argument {
+            ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => Some(expr),
+            _ => None,
+        };
+        match factor {
+            F::Table { name, args: Some(args), alias, with_ordinality: false, .. } => {
+                let arguments = args.args.iter().map(plain).collect::<Option<_>>()?;
+                let (function, alias) = (Function::named(name)?, alias.as_ref());
+                Some(Self { function, arguments, alias })
+            }
+            F::Function { name, args, with_ordinality: false, alias, .. } => {
+                let arguments = args.iter().map(plain).collect::<Option<_>>()?;
+                let (function, alias) = (Function::named(name)?, alias.as_ref());
+                Some(Self { function, arguments, alias })
+            }
+            F::UNNEST {
+                alias, array_exprs, with_offset: false, with_ordinality: false, ..
+            } => {
+                let alias = alias.as_ref();
+                Some(Self {
+                    function: FUNCTIONS[0],
+                    arguments: array_exprs.iter().collect(),
+                    alias,
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Wraps each call in FROM with what stands before it, and puts lists behind calls in select lists.
+pub(crate) fn rewrite(statement: &mut ast::Statement) {
+    let _: ControlFlow<()> = statement.visit(&mut Rewriter);
+}
+
+struct Rewriter;
+
+impl VisitorMut for Rewriter {
+    type Break = ();
+
+    // After the parts, so that what is wrapped here is not visited again.
+    fn post_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<()> {
+        join_calls(&mut select.from);
+        select.from.iter_mut().for_each(wrap);
+        for item in &mut select.projection {
+            if let ast::SelectItem::UnnamedExpr(expr)
+            | ast::SelectItem::ExprWithAlias { expr, .. } = item
+            {
+                let _ = expr.visit(&mut SelectList { depth: 0 });
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<()> {
+        if let ast::TableFactor::NestedJoin { table_with_joins, .. } = factor
+            && lone_call(table_with_joins).is_none()
+        {
+            wrap(table_with_joins);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// `FROM a, b, f(b.x)` is `FROM (a CROSS JOIN b) CROSS JOIN f(b.x)`.
+fn join_calls(from: &mut Vec<ast::TableWithJoins>) {
+    let calls = |item: &ast::TableWithJoins| Call::of(&item.relation).is_some();
+    let Some(last) = from.iter().rposition(calls).filter(|last| *last > 0) else { return };
+    // A row that only the right side has would stand beside no row of what comes before.
+    if from[1..=last].iter().any(|item| calls(item) && item.joins.iter().any(keeps_right)) {
+        return;
+    }
+    let rest = from.split_off(last + 1);
+    let mut items = mem::take(from).into_iter();
+    let Some(mut all) = items.next() else { return };
+    for mut item in items {
+        if Call::of(&item.relation).is_none() && !item.joins.is_empty() {
+            nest(&mut item);
+        }
+        all.joins.push(cross_join(item.relation));
+        all.joins.append(&mut item.joins);
+    }
+    from.push(all);
+    from.extend(rest);
+}
+
+const fn keeps_right(join: &ast::Join) -> bool {
+    use ast::JoinOperator as J;
+    matches!(join.join_operator, J::Right(_) | J::RightOuter(_) | J::FullOuter(_))
+}
+
+const fn cross_join(relation: ast::TableFactor) -> ast::Join {
+    let join_operator = ast::JoinOperator::CrossJoin(ast::JoinConstraint::None);
+    ast::Join { relation, global: false, join_operator }
+}
+
+/// Wraps each call of a FROM item with everything before it, from left to right.
+fn wrap(item: &mut ast::TableWithJoins) {
+    if !item.joins.iter().any(may_read_left) {
+        return;
+    }
+    for join in mem::take(&mut item.joins) {
+        let wraps = may_read_left(&join);
+        if wraps && !item.joins.is_empty() {
+            nest(item);
+        }
+        item.joins.push(join);
+        if wraps {
+            nest(item);
+        }
+    }
+}
+
+/// Makes a FROM item one parenthesised relation.
+fn nest(item: &mut ast::TableWithJoins) {
+    let (relation, joins) = (item.relation.clone(), mem::take(&mut item.joins));
+    let table_with_joins = Box::new(ast::TableWithJoins { relation, joins });
+    item.relation = ast::TableFactor::NestedJoin { table_with_joins, alias: None };
+}
+
+/// Whether it is a join with a call that can be planned over its left side. With another the call stands
+/// alone: it may have rows that the left side does not.
+fn may_read_left(join: &ast::Join) -> bool {
+    use ast::{JoinConstraint as C, JoinOperator as J};
+    let operator = match &join.join_operator {
+        J::CrossJoin(C::None) => true,
+        J::Join(C::On(_)) | J::Inner(C::On(_)) => true,
+        J::Left(C::On(on)) | J::LeftOuter(C::On(on)) => is_true(on),
+        _ => false,
+    };
+    operator && Call::of(&join.relation).is_some()
+}
+
+/// The join, if the relation is joined exactly once, with a call that may read it.
+fn lone_call(item: &ast::TableWithJoins) -> Option<&ast::Join> {
+    match item.joins.as_slice() {
+        [join] if may_read_left(join) => Some(join),
+        _ => None,
+    }
+}
+
+/// Calls in a select list, but neither in the queries within it nor where a value may not be asked for:
+/// there PostgreSQL refuses them, and here they are functions that do not exist.
+struct SelectList {
+    depth: usize,
+}
+
+/// Whether the parts of an expression are computed for some rows alone, or for several at once.
+fn is_conditional(expr: &ast::Expr) -> bool {
+    match expr {
+        ast::Expr::Case { .. } => true,
+        ast::Expr::Function(function) => {
+            let name = function.name.to_string();
+            function.over.is_some()
+                || function.filter.is_some()
+                || name.eq_ignore_ascii_case("coalesce")
+        }
+        _ => false,
+    }
+}
+
+impl VisitorMut for SelectList {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
+        self.depth += usize::from(is_conditional(expr));
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
+        self.depth -= usize::from(is_conditional(expr));
+        if self.depth > 0 {
+            return ControlFlow::Continue(());
+        }
+        let ast::Expr::Function(found) = &mut *expr else { return ControlFlow::Continue(()) };
+        let Some(function) = Function::named(&found.name) else { return ControlFlow::Continue(()) };
+        let as_text = match function.gives {
+            Gives::Parts(What::Elements | What::Keys, as_text) => as_text,
+            _ => return ControlFlow::Continue(()),
+        };
+        found.name = ast::ObjectName::from(vec![ast::Ident::new(function.behind)]);
+        let rows = call("unnest", [expr.clone()]);
+        *expr = match as_text {
+            true => rows,
+            false => call(if function.json() == "jsonb" { JSONB } else { JSON }, [rows]),
+        };
+        ControlFlow::Continue(())
+    }
+}
+
+/// Plans what [`rewrite`] has wrapped, and calls that stand alone.
+#[derive(Debug)]
+pub(crate) struct CallPlanner;
+
+impl RelationPlanner for CallPlanner {
+    fn plan_relation(
+        &self,
+        relation: ast::TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> DfResult<RelationPlanning> {
+        let plan = match &relation {
+            ast::TableFactor::NestedJoin { table_with_joins, alias: None }
+                if lone_call(table_with_joins).is_some() =>
+            {
+                plan_join(table_with_joins, context)?
+            }
+            alone => match Call::of(alone) {
+                // Several arrays side by side are for the planner's own unnest.
+                Some(call) if call.arguments.len() == 1 => {
+                    let nothing = LogicalPlanBuilder::empty(true).build()?;
+                    expand(nothing, &call, NullHandling::Drop, context)?
+                }
+                _ => return Ok(RelationPlanning::Original(Box::new(relation))),
+            },
+        };
+        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, None))))
+    }
+}
+
+fn plan_join(
+    item: &ast::TableWithJoins,
+    context: &mut dyn RelationPlannerContext,
+) -> DfResult<LogicalPlan> {
+    use ast::JoinOperator as J;
+    let left = context.plan(item.relation.clone())?;
+    let Some((join, call)) =
+        lone_call(item).and_then(|join| Some((join, Call::of(&join.relation)?)))
+    else {
+        return Ok(left);
+    };
+    let nulls = match &join.join_operator {
+        J::Left(_) | J::LeftOuter(_) => NullHandling::PreserveAndExpandEmpty,
+        _ => NullHandling::Drop,
+    };
+    let plan = expand(left, &call, nulls, context)?;
+    match &join.join_operator {
+        J::Join(ast::JoinConstraint::On(on)) | J::Inner(ast::JoinConstraint::On(on)) => {
+            let condition = context.sql_to_expr(on.clone(), plan.schema())?;
+            LogicalPlanBuilder::from(plan).filter(condition)?.build()
+        }
+        _ => Ok(plan),
+    }
+}
+
+fn is_true(expr: &ast::Expr) -> bool {
+    matches!(expr, ast::Expr::Value(value) if value.value == ast::Value::Boolean(true))
+}
+
+/// The rows of a call for each row of `input`, beside it.
+fn expand(
+    input: LogicalPlan,
+    call: &Call<'_>,
+    nulls: NullHandling,
+    context: &mut dyn RelationPlannerContext,
+) -> DfResult<LogicalPlan> {
+    let schema = Arc::clone(input.schema());
+    let [argument] = call.arguments[..] else { return Err(call.refused(&[]).into()) };
+    let argument = context.sql_to_expr(argument.clone(), &schema)?;
+    let (_, field) = argument.to_field(&schema)?;
+    let list = match call.function.gives {
+        Gives::Elements if matches!(field.data_type(), DataType::List(_)) => argument,
+        Gives::Elements => return Err(call.refused(&[crate::types::type_name(&field)]).into()),
+        _ => {
+            let literal = field.data_type().is_null()
+                || matches!(argument, Expr::Literal(..)) && !crate::json::is_json(&field);
+            if !literal && !crate::json::is_json(&field) {
+                return Err(call.refused(&[crate::types::type_name(&field)]).into());
+            }
+            if literal {
+                crate::json::check_literal(&argument)?;
+            }
+            behind(call.function.behind, argument, context)?
+        }
+    };
+    let element = match list.to_field(&schema)?.1.data_type() {
+        DataType::List(item) => Some(item.metadata().get(TYPE_KEY).cloned()),
+        _ => None,
+    };
+    let before: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
+    let with_list = before.iter().cloned().chain([list.alias(EACH)]);
+    let mut plan = LogicalPlanBuilder::from(input).project(with_list.collect::<Vec<_>>())?;
+    if element.is_some() {
+        let options = UnnestOptions { null_handling: nulls, ..UnnestOptions::default() };
+        plan = plan.unnest_column_with_options(Column::from_name(EACH), options)?;
+    }
+    let plan = plan.build()?;
+    let columns = call.columns(element.flatten(), plan.schema(), context)?;
+    let all = before.into_iter().chain(columns);
+    LogicalPlanBuilder::from(plan).project(all.collect::<Vec<_>>())?.build()
+}
+
+fn behind(name: &str, argument: Expr, context: &dyn RelationPlannerContext) -> DfResult<Expr> {
+    match context.context_provider().get_function_meta(name) {
+        Some(function) => Ok(function.call(vec![argument])),
+        None => Err(Error::internal(format!("function {name} is not registered")).into()),
+    }
+}
+
+impl Call<'_> {
+    fn refused(&self, types: &[String]) -> Error {
+        let message =
+            format!("function {}({}) does not exist", self.function.name, types.join(", "));
+        let error = Error::new(state::UNDEFINED_FUNCTION, message);
+        match self.function.gives {
+            Gives::Elements => error.with_hint("It takes one array."),
+            _ => error.with_hint(format!("It takes one value of type {}.", self.function.json())),
+        }
+    }
+
+    /// The columns over what [`EACH`] has become, named as the alias says.
+    fn columns(
+        &self,
+        element: Option<String>,
+        schema: &DFSchema,
+        context: &mut dyn RelationPlannerContext,
+    ) -> DfResult<Vec<Expr>> {
+        let function = self.function;
+        let table = self.alias.map(|alias| fold(&alias.name));
+        let table = table.unwrap_or_else(|| function.name.to_owned());
+        let each = || Expr::Column(Column::from_name(EACH));
+        let json = Some(function.json().to_owned());
+        let of_struct = |name: &str| {
+            let get = context.context_provider().get_function_meta("get_field");
+            let get = get.ok_or_else(|| Error::internal("get_field is not registered"))?;
+            Ok::<_, Error>(get.call(vec![each(), lit(name)]))
+        };
+        let mut columns: Vec<(String, Expr, Option<String>)> = match function.gives {
+            Gives::Elements => vec![(table.clone(), each(), element)],
+            Gives::Parts(What::Elements, as_text) => {
+                vec![(VALUE.to_owned(), each(), json.filter(|_| !as_text))]
+            }
+            Gives::Parts(What::Keys, _) => vec![(table.clone(), each(), None)],
+            Gives::Parts(What::Fields, as_text) => vec![
+                (KEY.to_owned(), of_struct(KEY)?, None),
+                (VALUE.to_owned(), of_struct(VALUE)?, json.filter(|_| !as_text)),
+            ],
+            Gives::RecordSet | Gives::Record => self.record(schema, context)?,
+        };
+        let given = self.alias.map_or(&[][..], |alias| &alias.columns);
+        if given.len() > columns.len() {
+            let message = format!(
+                "table \"{table}\" has {} columns available but {} columns specified",
+                columns.len(),
+                given.len()
+            );
+            return Err(Error::new("42P10", message).into());
+        }
+        let is_record = matches!(function.gives, Gives::RecordSet | Gives::Record);
+        if !is_record && given.iter().any(|column| column.data_type.is_some()) {
+            let message =
+                "a column definition list is only allowed for functions returning \"record\"";
+            return Err(Error::syntax(message).into());
+        }
+        for ((name, ..), given) in columns.iter_mut().zip(given) {
+            *name = fold(&given.name);
+        }
+        let mut named = Vec::with_capacity(columns.len());
+        for (name, expr, kind) in columns {
+            // A type in the alias alone is lost where the optimizer puts the expression elsewhere.
+            let (expr, kind) = match kind.as_deref() {
+                Some("json") => (behind(JSON, expr, context)?, kind),
+                Some("jsonb") => (behind(JSONB, expr, context)?, kind),
+                _ => (expr, kind),
+            };
+            let metadata = kind.map(|kind| BTreeMap::from([(TYPE_KEY.to_owned(), kind)]));
+            let metadata = metadata.map(FieldMetadata::from);
+            named.push(expr.alias_qualified_with_metadata(Some(table.as_str()), name, metadata));
+        }
+        Ok(named)
+    }
+
+    /// The fields of an object that the alias names, each of the type that it says.
+    fn record(
+        &self,
+        schema: &DFSchema,
+        context: &mut dyn RelationPlannerContext,
+    ) -> DfResult<Vec<(String, Expr, Option<String>)>> {
+        let given = self.alias.map_or(&[][..], |alias| &alias.columns);
+        let undefined = || {
+            let message = "a column definition list is required for functions returning \"record\"";
+            Error::syntax(message)
+                .with_hint(format!("{}(...) AS r(id bigint, name text)", self.function.name))
+        };
+        if given.is_empty() {
+            return Err(undefined().into());
+        }
+        let object = if self.function.json() == "jsonb" { JSONB } else { JSON };
+        let object = call(object, [ast::Expr::Identifier(ast::Ident::with_quote('"', EACH))]);
+        let column = |column: &ast::TableAliasColumnDef| {
+            let data_type = column.data_type.clone().ok_or_else(undefined)?;
+            let name = fold(&column.name);
+            let key = ast::Value::SingleQuotedString(name.clone()).with_empty_span();
+            let is_json = matches!(data_type, ast::DataType::JSON | ast::DataType::JSONB);
+            let op = match is_json {
+                true => ast::BinaryOperator::Arrow,
+                false => ast::BinaryOperator::LongArrow,
+            };
+            let (left, right) = (Box::new(object.clone()), Box::new(ast::Expr::Value(key)));
+            let field = ast::Expr::BinaryOp { left, op, right };
+            let (kind, expr) = (ast::CastKind::Cast, Box::new(field));
+            let cast = ast::Expr::Cast { kind, expr, data_type, array: false, format: None };
+            let planned = context.sql_to_expr(cast, schema)?;
+            let kind = planned.to_field(schema)?.1.metadata().get(TYPE_KEY).cloned();
+            Ok((name, planned, kind))
+        };
+        given.iter().map(column).collect()
+    }
+}

@@ -1,0 +1,144 @@
+"""Tables that other programs write, read by the server where they are."""
+
+import datetime
+import decimal
+import json
+from pathlib import Path
+
+import deltalake
+import pandas
+import polars
+import psycopg
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+
+@pytest.fixture
+def folder(files: Path, schema: str) -> Path:
+    """A folder of this test's own."""
+    made = files / "external" / schema
+    made.mkdir(parents=True)
+    return made
+
+
+def test_parquet_of_every_type(pg: psycopg.Connection, folder: Path) -> None:
+    """What pyarrow can write and SQL has a type for."""
+    day, moment = datetime.date(2026, 1, 2), datetime.datetime(2026, 1, 2, 3, 4, 5, 678901)
+    columns = {
+        "tiny": pyarrow.array([1, None, -128], pyarrow.int8()),
+        "unsigned": pyarrow.array([1, None, 2**32 - 1], pyarrow.uint32()),
+        "large": pyarrow.array(["a", None, "ä☃"], pyarrow.large_string()),
+        "word": pyarrow.array(["x", "y", "x"]).dictionary_encode(),
+        "fixed": pyarrow.array([b"ab", None, b"\x00\xff"], pyarrow.binary(2)),
+        "money": pyarrow.array([decimal.Decimal("1.50"), None, decimal.Decimal("-2.25")], pyarrow.decimal128(9, 2)),
+        "day": pyarrow.array([day, None, day]),
+        "moment": pyarrow.array([moment, None, moment], pyarrow.timestamp("us")),
+        "at": pyarrow.array([moment, None, moment], pyarrow.timestamp("ns", "UTC")),
+        "numbers": pyarrow.array([[1, 2], None, []], pyarrow.list_(pyarrow.int32())),
+        "Upper": pyarrow.array([1.5, None, float("nan")], pyarrow.float32()),
+    }
+    pyarrow.parquet.write_table(pyarrow.table(columns), folder / "all.parquet")
+    pg.execute(f"CREATE EXTERNAL TABLE every_type STORED AS parquet LOCATION '{folder}/all.parquet'")
+    rows = pg.execute("SELECT * FROM every_type").fetchall()
+    utc = moment.replace(tzinfo=datetime.timezone.utc)
+    money = decimal.Decimal("1.50")
+    assert rows[0] == (1, 1, "a", "x", b"ab", money, day, moment, utc, [1, 2], 1.5)
+    assert rows[1] == (None, None, None, "y", *[None] * 7)
+    assert rows[2][:5] == (-128, 2**32 - 1, "ä☃", "x", b"\x00\xff") and rows[2][9] == []
+    found = pg.execute("SELECT tiny FROM every_type WHERE at = %s AND unsigned > 1", [utc]).fetchall()
+    assert found == [(-128,)]
+    kinds = "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'every_type'"
+    types = dict(pg.execute(kinds).fetchall())
+    assert (types["tiny"], types["unsigned"], types["at"]) == ("smallint", "bigint", "timestamp with time zone")
+
+
+def test_parquet_of_pandas_and_polars(pg: psycopg.Connection, folder: Path) -> None:
+    """Files of two programs are one table; who writes a third is read by the next statement."""
+    pandas.DataFrame({"id": [1, 2], "name": ["a", None]}).to_parquet(folder / "1.parquet")
+    polars.DataFrame({"id": [3], "name": ["c"], "more": [1.0]}).write_parquet(folder / "2.parquet")
+    pg.execute(f"CREATE EXTERNAL TABLE frames (name text, id bigint) STORED AS parquet LOCATION '{folder}/*.parquet'")
+    assert pg.execute("SELECT * FROM frames ORDER BY id").fetchall() == [("a", 1), (None, 2), ("c", 3)]
+    polars.DataFrame({"id": range(4, 2000)}).write_parquet(folder / "3.parquet")
+    found = "SELECT count(*), count(name), sum(id) FROM frames"
+    assert pg.execute(found).fetchone() == (1999, 2, sum(range(2000)))
+    (folder / "3.parquet").unlink()
+    assert pg.execute(found).fetchone() == (3, 2, 6)
+
+
+def test_delta_of_deltalake(pg: psycopg.Connection, folder: Path) -> None:
+    """Its newest version, and older ones."""
+    path = str(folder / "delta")
+    first = pyarrow.table({"id": [1, 2, 3], "day": ["2026-01-01", "2026-01-01", "2026-01-02"]})
+    deltalake.write_deltalake(path, first, partition_by=["day"])
+    pg.execute(f"CREATE EXTERNAL TABLE theirs STORED AS delta LOCATION '{path}'")
+    assert pg.execute("SELECT count(*), sum(id) FROM theirs WHERE day = '2026-01-01'").fetchone() == (2, 3)
+    deltalake.write_deltalake(path, first.slice(0, 1), mode="append")
+    deltalake.DeltaTable(path).delete("id = 2")
+    assert pg.execute("SELECT id, day FROM theirs ORDER BY id").fetchall() == [
+        (1, "2026-01-01"),
+        (1, "2026-01-01"),
+        (3, "2026-01-02"),
+    ]
+    assert pg.execute("SELECT count(*) FROM theirs VERSION AS OF 0").fetchone() == (3,)
+    before = sorted(file.name for file in Path(path).rglob("*.*"))
+    for change in ("INSERT INTO theirs VALUES (9, 'x')", "DELETE FROM theirs", "OPTIMIZE theirs", "VACUUM theirs"):
+        with pytest.raises(psycopg.errors.WrongObjectType):
+            pg.execute(change)
+    pg.execute("DROP EXTERNAL TABLE theirs")
+    assert sorted(file.name for file in Path(path).rglob("*.*")) == before
+
+
+def test_delta_with_mapped_columns(pg: psycopg.Connection, folder: Path) -> None:
+    """The names in the files are none that anyone knows."""
+    table = folder / "mapped"
+    (table / "_delta_log").mkdir(parents=True)
+    data = pyarrow.table({"col-1": [1, 2], "col-2": ["a", "b"]})
+    pyarrow.parquet.write_table(data, table / "part-0.parquet")
+
+    def field(name: str, kind: str, number: int) -> dict:
+        mapping = {"delta.columnMapping.id": number, "delta.columnMapping.physicalName": f"col-{number}"}
+        return {"name": name, "type": kind, "nullable": True, "metadata": mapping}
+
+    schema = {"type": "struct", "fields": [field("id", "long", 1), field("name", "string", 2)]}
+    actions = [
+        {"protocol": {"minReaderVersion": 2, "minWriterVersion": 5}},
+        {
+            "metaData": {
+                "id": "b0a7a3cc-6ae8-4f4c-9a0d-0d4f0c2e9a11",
+                "format": {"provider": "parquet", "options": {}},
+                "schemaString": json.dumps(schema),
+                "partitionColumns": [],
+                "configuration": {"delta.columnMapping.mode": "name", "delta.columnMapping.maxColumnId": "2"},
+                "createdTime": 0,
+            }
+        },
+        {
+            "add": {
+                "path": "part-0.parquet",
+                "partitionValues": {},
+                "size": (table / "part-0.parquet").stat().st_size,
+                "modificationTime": 0,
+                "dataChange": True,
+            }
+        },
+    ]
+    lines = "\n".join(json.dumps(action) for action in actions)
+    (table / "_delta_log" / f"{0:020}.json").write_text(lines)
+    pg.execute(f"CREATE EXTERNAL TABLE mapped STORED AS delta LOCATION '{table}'")
+    assert pg.execute("SELECT id, name FROM mapped ORDER BY id").fetchall() == [(1, "a"), (2, "b")]
+
+
+def test_files_that_break(pg: psycopg.Connection, folder: Path) -> None:
+    """A clear error, and other tables go on."""
+    polars.DataFrame({"id": [1]}).write_parquet(folder / "1.parquet")
+    pg.execute(f"CREATE EXTERNAL TABLE breaking STORED AS parquet LOCATION '{folder}/'")
+    (folder / "2.parquet").write_bytes(b"PAR1 no footer")
+    with pytest.raises(psycopg.Error, match="2.parquet"):
+        pg.execute("SELECT sum(id) FROM breaking")
+    (folder / "2.parquet").unlink()
+    polars.DataFrame({"id": ["text"]}).write_parquet(folder / "3.parquet")
+    with pytest.raises(psycopg.Error, match="text"):
+        pg.execute("SELECT sum(id) FROM breaking")
+    (folder / "3.parquet").unlink()
+    assert pg.execute("SELECT sum(id) FROM breaking").fetchone() == (1,)
