@@ -27,6 +27,8 @@ use datafusion::datasource::physical_plan::{
     FileGroup, FileScanConfigBuilder, ParquetFileReaderFactory, ParquetSource,
 };
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
@@ -34,7 +36,7 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 
 use crate::error::Error;
-use crate::stores::Location;
+use crate::stores::{self, Location};
 use crate::table::{DataFile, TableSnapshot};
 pub use files::scan_parquet;
 use layout::Layout;
@@ -142,6 +144,7 @@ impl TableProvider for PinnedTable {
         let statistics = statistics::of_scan(&files, &self.layout, &projection);
         let partitions = state.config().target_partitions();
         let groups = self.groups(&files, partitions)?;
+        name_store(state.runtime_env(), &self.location.url);
         let source = self.source(state, !every_row_counts);
         let config = FileScanConfigBuilder::new(self.location.url.clone(), Arc::new(source))
             .with_file_groups(groups)
@@ -241,6 +244,14 @@ impl PinnedTable {
         }
         let relative = Path::from_url_path(path).map_err(|_| refused())?;
         Ok(self.location.path.parts().chain(relative.parts()).collect())
+    }
+}
+
+/// DataFusion looks a store up by its URL, although our readers bring the one of their table. For a
+/// location that SQL declared, with credentials of its own, it finds one that refuses everything.
+fn name_store(runtime: &RuntimeEnv, url: &ObjectStoreUrl) {
+    if runtime.object_store(url).is_err() {
+        runtime.register_object_store(url.as_ref(), stores::nowhere());
     }
 }
 

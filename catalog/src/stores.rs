@@ -206,12 +206,17 @@ impl Stores {
     /// Makes the stores known to DataFusion, and replaces its own local one, which knows no limits.
     pub fn register(&self, env: &RuntimeEnv) {
         if let Ok(local) = Url::parse(LOCAL) {
-            env.register_object_store(&local, Arc::new(DurableStore::new(Vec::new())));
+            env.register_object_store(&local, nowhere());
         }
         for Declared { location, .. } in self.declared() {
             env.register_object_store(location.url.as_ref(), Arc::clone(&location.store));
         }
     }
+}
+
+/// A store in which nothing can be reached.
+pub(crate) fn nowhere() -> Arc<dyn ObjectStore> {
+    Arc::new(DurableStore::new(Vec::new()))
 }
 
 impl Declared {

@@ -163,6 +163,11 @@ async fn try_all(database: &PgDatabase, spellings: &[String], files: &Path) -> u
             format!("COPY (SELECT 'written') TO '{quoted}' (FORMAT csv)"),
             format!("COPY (SELECT 'written') TO '{quoted}' (FORMAT csv, OVERWRITE true)"),
             format!("CREATE MODEL raw.m FROM '{quoted}' INPUT (x real) OUTPUT (y real)"),
+            format!(
+                "CREATE EXTERNAL TABLE raw.e_{tried} (a text, b text) STORED AS csv LOCATION '{quoted}'"
+            ),
+            format!("CREATE EXTERNAL TABLE raw.p_{tried} STORED AS parquet LOCATION '{quoted}'"),
+            format!("CREATE EXTERNAL TABLE raw.d_{tried} STORED AS delta LOCATION '{quoted}'"),
         ] {
             tried += 1;
             let answer = database.client().batch_execute(&statement).await;
@@ -305,6 +310,55 @@ pub(super) async fn nothing_outside_by_a_log() {
             assert!(answer.is_err(), "{path}: {statement}: {text}");
         }
     }
+    for (index, path) in paths.iter().enumerate() {
+        let folder = server.files().join(format!("mapped_{index}"));
+        mapped_table(&folder, path, size);
+        std::os::unix::fs::symlink(&outside, folder.join("link")).unwrap();
+        let table = format!("raw.mapped_{index}");
+        let create = format!(
+            "CREATE EXTERNAL TABLE {table} STORED AS delta LOCATION '{}'",
+            folder.display()
+        );
+        execute(&database, &create).await;
+        for statement in
+            [format!("SELECT * FROM {table}"), format!("SELECT max(text) FROM {table}")]
+        {
+            let answer = database.client().simple_query(&statement).await;
+            let text = format!("{answer:?}");
+            assert!(!text.contains(CANARY), "{path}: {statement}: {text}");
+            assert!(answer.is_err(), "{path}: {statement}: {text}");
+        }
+    }
     assert!(Path::new(&secret).exists(), "it was removed");
     assert_eq!(trap.visitors.load(Ordering::Relaxed), 0, "somebody connected");
+}
+
+/// A Delta table of another writer whose columns have other names in the files, so that delta-rs reads it.
+fn mapped_table(folder: &Path, path: &str, size: u64) {
+    let field = |name: &str, kind: &str, id: i64| {
+        let metadata = serde_json::json!({
+            "delta.columnMapping.id": id, "delta.columnMapping.physicalName": name,
+        });
+        serde_json::json!({"name": name, "type": kind, "nullable": true, "metadata": metadata})
+    };
+    let fields = [field("id", "long", 1), field("text", "string", 2)];
+    let schema = serde_json::json!({"type": "struct", "fields": fields}).to_string();
+    let actions = [
+        serde_json::json!({"protocol": {"minReaderVersion": 2, "minWriterVersion": 5}}),
+        serde_json::json!({"metaData": {
+            "id": "5f3d7d2e-4c6b-4b57-8f1f-0f7d5a1c9b11",
+            "format": {"provider": "parquet", "options": {}},
+            "schemaString": schema, "partitionColumns": [], "createdTime": 0,
+            "configuration": {
+                "delta.columnMapping.mode": "name", "delta.columnMapping.maxColumnId": "2",
+            },
+        }}),
+        serde_json::json!({"add": {
+            "path": path, "partitionValues": {}, "size": size,
+            "modificationTime": 0, "dataChange": true,
+        }}),
+    ];
+    let lines = actions.map(|action| action.to_string()).join("\n");
+    fs::create_dir_all(folder.join("_delta_log")).unwrap();
+    fs::write(folder.join("_delta_log/00000000000000000000.json"), lines).unwrap();
 }

@@ -41,6 +41,13 @@ pub(super) async fn locations_of_sql(mut place: Place) {
     execute(&database, "COPY (SELECT 3, 'three') TO 's3://landing/sql/b/2.csv'").await;
     execute(&database, "COPY raw.t FROM 's3://landing/sql/b/2.csv'").await;
     assert_eq!(rows(&database, "SELECT count(*), sum(id) FROM raw.t").await, ["3|6"]);
+    let external = "COPY (SELECT 5 AS id) TO 's3://landing/sql/c/1.parquet' (FORMAT parquet); \
+         CREATE EXTERNAL TABLE raw.columns STORED AS parquet LOCATION 's3://landing/sql/c/'; \
+         CREATE EXTERNAL TABLE raw.lines (id bigint, name text) STORED AS csv \
+         LOCATION 's3://landing/sql/a/'";
+    execute(&database, external).await;
+    let both = "SELECT c.id, l.name FROM raw.columns AS c, raw.lines AS l WHERE l.id = 2";
+    assert_eq!(rows(&database, both).await, ["5|two"]);
     let seen = proxy.take_seen();
     let by_sql =
         seen.iter().filter(|request| request.target.contains("/landing")).collect::<Vec<_>>();
@@ -114,8 +121,10 @@ pub(super) async fn locations_of_sql(mut place: Place) {
     // The operator takes the root away: what SQL declared is worth nothing.
     let server = place.start(&["--secret-key-file", key]);
     let database = connect(&server).await;
-    let load = database.client().batch_execute("COPY raw.t FROM 's3://landing/sql/a/*.csv'").await;
-    assert_eq!(load.unwrap_err().code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE));
+    for sql in ["COPY raw.t FROM 's3://landing/sql/a/*.csv'", "SELECT * FROM raw.columns"] {
+        let error = database.client().batch_execute(sql).await.unwrap_err();
+        assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{sql}");
+    }
     execute(&database, "DROP LOCATION landing; DROP SECRET landing_key").await;
 }
 
