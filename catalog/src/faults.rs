@@ -67,6 +67,8 @@ pub struct Rates {
     pub delay: u16,
     /// [`Fault::Denied`].
     pub denied: u16,
+    /// [`Fault::Delay`], for up to 400 ms: the process slept.
+    pub sleep: u16,
 }
 
 /// A wrapper that makes another store fail.
@@ -186,8 +188,8 @@ impl Plan {
         {
             return Some(self.chosen.swap_remove(index).2);
         }
-        let Rates { before, after, delay, denied } = self.rates;
-        if before + after + delay + denied == 0 {
+        let Rates { before, after, delay, denied, sleep } = self.rates;
+        if before + after + delay + denied + sleep == 0 {
             return None;
         }
         let draw = u16::try_from(self.random() % 1000).unwrap_or(0);
@@ -199,6 +201,8 @@ impl Plan {
             Some(Fault::Delay(Duration::from_micros(self.random() % 50_000)))
         } else if draw < before + after + delay + denied {
             Some(Fault::Denied)
+        } else if draw < before + after + delay + denied + sleep {
+            Some(Fault::Delay(Duration::from_micros(self.random() % 400_000)))
         } else {
             None
         }

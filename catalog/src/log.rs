@@ -78,37 +78,6 @@ impl Log {
         Ok(Some(LogEntry { version, actions, modified_micros }))
     }
 
-    /// Whether there is an entry of a version.
-    pub(crate) async fn has_entry(&self, version: i64) -> Result<bool> {
-        let path = self.entry_path(version);
-        match self.store.head(&path).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(Error::store("read", &path)(error)),
-        }
-    }
-
-    /// Removes an entry; it may be gone already.
-    pub(crate) async fn remove_entry(&self, version: i64) -> Result<()> {
-        self.remove(&self.entry_path(version)).await
-    }
-
-    /// Removes the files of a checkpoint, as far as they are there.
-    pub(crate) async fn remove_checkpoint(&self, files: &[Path]) -> Result<()> {
-        for file in files {
-            self.remove(file).await?;
-        }
-        Ok(())
-    }
-
-    async fn remove(&self, path: &Path) -> Result<()> {
-        match self.store.delete(path).await {
-            // Another server cleans the same log.
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(Error::store("delete", path)(error)),
-        }
-    }
-
     /// An object that has to be there.
     pub(crate) async fn read_object(&self, path: &Path) -> Result<Bytes> {
         let found = self.get(path).await?;

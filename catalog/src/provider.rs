@@ -173,6 +173,11 @@ impl PinnedTable {
                 what: "cannot change a table with deletion vectors or column mapping".to_owned(),
             }));
         }
+        // Its reader goes where the log sends it; what it may reach ends at the table in any case.
+        for file in self.snapshot.files() {
+            self.file_location(file)?;
+            foreign::check_vector(file)?;
+        }
         let version = self.snapshot.version;
         foreign::scan(&self.location, version, state, &schema, filters, limit).await
     }

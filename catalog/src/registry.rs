@@ -58,7 +58,7 @@ pub struct Catalog {
     turn: tokio::sync::Mutex<()>,
     tables: Mutex<HashMap<Uuid, Arc<OnceCell<Arc<LakeTable>>>>>,
     /// Delta tables of others, by the id of their entry; nothing is done to them but reading.
-    external: Mutex<HashMap<Uuid, Arc<OnceCell<Arc<LakeTable>>>>>,
+    external: Mutex<HashMap<Uuid, Arc<LakeTable>>>,
     open_locations: OpenLocations,
     /// For its tables, which ask it what became of a prepared commit.
     me: Weak<Self>,
@@ -256,7 +256,8 @@ impl Catalog {
         tables.iter().filter_map(|(id, cell)| Some((*id, Arc::clone(cell.get()?)))).collect()
     }
 
-    /// The Delta table that an external table is; one object per entry and process.
+    /// The Delta table that an external table is; one object per entry and process, as long as its
+    /// location is opened with the same credentials.
     pub async fn external_table(
         &self,
         snapshot: &Snapshot,
@@ -268,11 +269,15 @@ impl Catalog {
                 name: entry.qualified_name(),
             });
         };
-        // Asked every time: the location may have been dropped.
+        // Asked every time: the location may have been dropped, or made anew.
         let location = self.resolve(snapshot, &table.url)?;
-        let cell = Arc::clone(self.external.lock().entry(entry.id).or_default());
-        let open = || LakeTable::open(location, Arc::clone(&self.clock));
-        cell.get_or_try_init(open).await.cloned()
+        let known = self.external.lock().get(&entry.id).cloned();
+        if let Some(known) = known.filter(|known| known.location().is_same(&location)) {
+            return Ok(known);
+        }
+        let opened = LakeTable::open(location, Arc::clone(&self.clock)).await?;
+        self.external.lock().insert(entry.id, Arc::clone(&opened));
+        Ok(opened)
     }
 
     fn location(&self, table: &TableRef) -> Result<Location> {

@@ -3,6 +3,7 @@
 //! Never: a location is reached that is neither in the warehouse nor declared.
 
 mod cache;
+mod confined;
 mod declared;
 mod durable;
 mod options;
@@ -25,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::secrets::SecretKey;
 use cache::{Blocks, CachedStore};
 pub use cache::{CacheCounts, CacheOptions};
+pub(crate) use confined::Confined;
 use durable::DurableStore;
 pub(crate) use durable::{NameAfter, NotWritten, Unreferenced};
 pub use options::Options;
@@ -76,6 +78,11 @@ impl Location {
 }
 
 impl Location {
+    /// Whether it is the same place, reached through the same store object.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.store, &other.store) && self.path == other.path
+    }
+
     /// Whether the store understands [`NameAfter`].
     pub(crate) fn names_later(&self) -> bool {
         self.url.as_str() == LOCAL

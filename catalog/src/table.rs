@@ -36,7 +36,7 @@ mod write;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -60,7 +60,6 @@ pub(crate) use statistics::{ColumnBounds, partition_scalar};
 pub use vacuum::Vacuumed;
 pub use write::HeldFiles;
 
-use cleanup::LastLook;
 use snapshot::operation_of;
 use travel::Travelled;
 
@@ -81,9 +80,10 @@ pub struct LakeTable {
     turn: Arc<tokio::sync::Mutex<()>>,
     /// Who knows what became of prepared commits.
     decisions: OnceLock<Arc<dyn Decisions>>,
-    newest: LastLook,
-    /// Log entries before this version are known to be gone.
-    cleaned_to: AtomicI64,
+    /// When the version that was current then, or an older one, was known to be the newest, by the clock.
+    asked_at_micros: AtomicI64,
+    /// The newest version that was read by itself, as entries before it were gone.
+    skipped_to: AtomicI64,
     checkpointing: AtomicBool,
     checkpoint_version: AtomicI64,
     travelled: Mutex<Travelled>,
@@ -95,15 +95,15 @@ impl LakeTable {
         log: Log,
         clock: Arc<dyn Clock>,
         snapshot: TableSnapshot,
-        known_at_micros: i64,
+        asked_at_micros: i64,
         checkpoint_version: i64,
     ) -> Arc<Self> {
         Arc::new(Self {
             object: log.object(),
             location,
             log,
-            newest: LastLook::new(snapshot.version, known_at_micros),
-            cleaned_to: AtomicI64::new(0),
+            asked_at_micros: AtomicI64::new(asked_at_micros),
+            skipped_to: AtomicI64::new(-1),
             clock,
             current: ArcSwap::from_pointee(snapshot),
             recent: Mutex::default(),
@@ -129,32 +129,34 @@ impl LakeTable {
 
     /// Reads the log entries that others wrote.
     pub async fn update(&self) -> Result<Arc<TableSnapshot>> {
+        let asked_at = self.clock.now_micros();
+        let is_stale = self.is_stale();
         let mut snapshot = self.current();
-        loop {
-            let asked_at = self.clock.now_micros();
-            let next = self.log.read(snapshot.version + 1).await?;
-            if self.is_overtaken().await? {
-                snapshot = self.catch_up().await?;
-                continue;
-            }
-            let Some(entry) = next else {
-                self.newest.is(snapshot.version, asked_at);
-                return Ok(self.current());
-            };
-            snapshot = self.advance(&snapshot, entry)?;
-            self.newest.is(snapshot.version, asked_at);
+        let mut reached = snapshot.version;
+        if is_stale {
+            (snapshot, reached) = self.look_again(snapshot).await?;
         }
+        loop {
+            while let Some(entry) = self.log.read(snapshot.version + 1).await? {
+                snapshot = self.advance(&snapshot, entry)?;
+            }
+            if snapshot.version >= reached {
+                break;
+            }
+            // What was there a moment ago is being cleaned up.
+            (snapshot, reached) = self.look_again(snapshot).await?;
+        }
+        self.asked_at_micros.fetch_max(asked_at, Ordering::AcqRel);
+        Ok(self.current())
     }
 
     /// As [`Self::update`], unless the store was asked, or a commit landed, less than `age_micros`
     /// ago.
     pub async fn update_if_older(&self, age_micros: i64) -> Result<Arc<TableSnapshot>> {
-        let now = self.clock.now_micros();
-        if self.newest.is_younger(age_micros, now) {
-            Ok(self.current())
-        } else {
-            self.update().await
-        }
+        let asked_at = self.asked_at_micros.load(Ordering::Acquire);
+        // A clock that went back says nothing about age.
+        let age = self.clock.now_micros().saturating_sub(asked_at);
+        if (0..age_micros).contains(&age) { Ok(self.current()) } else { self.update().await }
     }
 
     /// Takes the entry after `snapshot` into account.

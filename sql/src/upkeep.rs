@@ -22,10 +22,12 @@ use crate::statement::optimize;
 const USER: &str = "tarn";
 /// How often tables are looked at for small files.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// How often the lengths of logs are looked at: a table gets some hundreds of commits in this time.
-const LOOK_AT_LOGS_EVERY: Duration = Duration::from_secs(1);
-/// When a log that could not be cleaned is tried again.
-const REST_OF_LOGS: Duration = Duration::from_secs(60);
+/// How often the lengths of logs are looked at.
+const LOOK_AT_LOGS_EVERY: Duration = Duration::from_secs(60);
+/// Commits after which a log is listed, to see what of it may go.
+const COMMITS_MIN: i64 = 1_000;
+/// How long after the last time it is listed in any case.
+const LOOK_AT_LOG_MAX: Duration = Duration::from_secs(24 * 3600);
 /// A group of fewer files is left alone: writing them anew would cost more than reading them.
 const FILES_MIN: usize = 32;
 /// For each second of work this many of rest.
@@ -53,44 +55,51 @@ pub(crate) fn start_clean_up(engine: &Arc<Engine>) {
     let (weak, stopped) = (Arc::downgrade(engine), engine.stopped());
     tokio::spawn(async move {
         let logs = async {
-            let mut in_vain = HashMap::new();
+            let mut looked = HashMap::new();
             loop {
                 tokio::time::sleep(LOOK_AT_LOGS_EVERY).await;
                 let Some(engine) = weak.upgrade() else { return };
-                clean_logs(&engine.catalog, &mut in_vain).await;
+                clean_logs(&engine.catalog, &mut looked).await;
             }
         };
         stopped.run_until_cancelled(logs).await;
     });
 }
 
-/// Cleans the logs that have grown long; one that was tried in vain lately is left alone.
-async fn clean_logs(catalog: &Catalog, in_vain: &mut HashMap<Uuid, Instant>) {
-    in_vain.retain(|_, tried| tried.elapsed() < REST_OF_LOGS);
-    for (id, table) in catalog.open_tables() {
-        if !table.is_log_long() || in_vain.contains_key(&id) {
+/// Cleans the logs of the open tables that have grown since they were last looked at, or not been looked
+/// at for a day.
+async fn clean_logs(catalog: &Catalog, looked: &mut HashMap<Uuid, (i64, Instant)>) {
+    let tables = catalog.open_tables();
+    looked.retain(|known, _| tables.iter().any(|(id, _)| id == known));
+    for (id, table) in tables {
+        let version = table.current().version;
+        let due = match looked.get(&id) {
+            Some((then, at)) => version - then >= COMMITS_MIN || at.elapsed() >= LOOK_AT_LOG_MAX,
+            None => version >= COMMITS_MIN,
+        };
+        if !due {
             continue;
         }
         match clean_log(catalog, id, &table).await {
-            Ok(entries) if entries > 0 => {
-                tracing::debug!(table = %table.location(), entries, "cleaned the log");
-                continue;
+            Ok(Some(oldest)) => {
+                tracing::debug!(table = %table.location(), oldest, "cleaned the log");
             }
-            Ok(_) => {}
+            Ok(None) => {}
             Err(error) => {
                 tracing::warn!(table = %table.location(), %error, "could not clean the log");
             }
         }
-        in_vain.insert(id, Instant::now());
+        // After a failure, too: the next try is as far away.
+        looked.insert(id, (version, Instant::now()));
     }
 }
 
-async fn clean_log(catalog: &Catalog, id: Uuid, table: &LakeTable) -> catalog::Result<usize> {
+async fn clean_log(catalog: &Catalog, id: Uuid, table: &LakeTable) -> catalog::Result<Option<i64>> {
     // As it is now: a snapshot may have been made since the last statement.
     let known = catalog.refresh().await?;
     let named = known.entries().find(|entry| entry.table().is_some_and(|t| t.table_id == id));
     // What has no name is dropped, or not made yet.
-    let Some(entry) = named else { return Ok(0) };
+    let Some(entry) = named else { return Ok(None) };
     let pinned: Vec<i64> = known.pinned_versions(entry.id).collect();
     table.clean_log(&pinned).await
 }

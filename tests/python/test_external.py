@@ -3,6 +3,9 @@
 import datetime
 import decimal
 import json
+import struct
+import uuid
+import zlib
 from pathlib import Path
 
 import deltalake
@@ -89,44 +92,119 @@ def test_delta_of_deltalake(pg: psycopg.Connection, folder: Path) -> None:
     assert sorted(file.name for file in Path(path).rglob("*.*")) == before
 
 
+def field(name: str, kind: str, number: int) -> dict:
+    """A column that the files call something else."""
+    mapping = {"delta.columnMapping.id": number, "delta.columnMapping.physicalName": f"col-{number}"}
+    return {"name": name, "type": kind, "nullable": True, "metadata": mapping}
+
+
+COLUMNS = [field("id", "long", 1), field("name", "string", 2)]
+MAPPED = ({"minReaderVersion": 2, "minWriterVersion": 5}, {"delta.columnMapping.mode": "name", "delta.columnMapping.maxColumnId": "2"})
+FEATURES = ["columnMapping", "deletionVectors"]
+WITH_VECTORS = (
+    {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": FEATURES, "writerFeatures": FEATURES},
+    {**MAPPED[1], "delta.enableDeletionVectors": "true"},
+)
+
+
+def write_rows(table: Path, count: int = 4) -> int:
+    """A data file, as only a log of mapped columns makes sense of it; how large it is."""
+    (table / "_delta_log").mkdir(parents=True)
+    data = pyarrow.table({"col-1": range(count), "col-2": [chr(97 + n) for n in range(count)]})
+    pyarrow.parquet.write_table(data, table / "part-0.parquet")
+    return (table / "part-0.parquet").stat().st_size
+
+
+def write_log(table: Path, kind: tuple[dict, dict], size: int, path: str, vector: dict | None = None) -> None:
+    """A log of one version, with one file."""
+    protocol, configuration = kind
+    metadata = {
+        "id": "b0a7a3cc-6ae8-4f4c-9a0d-0d4f0c2e9a11",
+        "format": {"provider": "parquet", "options": {}},
+        "schemaString": json.dumps({"type": "struct", "fields": COLUMNS}),
+        "partitionColumns": [],
+        "configuration": configuration,
+        "createdTime": 0,
+    }
+    add = {"path": path, "partitionValues": {}, "size": size, "modificationTime": 0, "dataChange": True}
+    if vector is not None:
+        add["deletionVector"] = vector
+        add["stats"] = json.dumps({"numRecords": 4})
+    actions = [{"protocol": protocol}, {"metaData": metadata}, {"add": add}]
+    (table / "_delta_log" / f"{0:020}.json").write_text("\n".join(json.dumps(action) for action in actions))
+
+
+def z85(data: bytes) -> str:
+    """Base85 as ZeroMQ has it."""
+    letters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+    words = struct.unpack(f">{len(data) // 4}I", data)
+    return "".join(letters[word // 85**power % 85] for word in words for power in (4, 3, 2, 1, 0))
+
+
+def vector_of(*rows: int) -> bytes:
+    """A deletion vector: a bitmap of row numbers, as the Delta protocol lays it out."""
+    numbers = struct.pack(f"<{len(rows)}H", *rows)
+    bitmap = struct.pack("<IIHHI", 12346, 1, 0, len(rows) - 1, 16) + numbers
+    return struct.pack("<IQI", 1681511377, 1, 0) + bitmap
+
+
+def vector_file(vector: bytes) -> bytes:
+    """The same, as it stands in a file from byte 1 on."""
+    return b"\x01" + struct.pack(">I", len(vector)) + vector + struct.pack(">I", zlib.crc32(vector))
+
+
 def test_delta_with_mapped_columns(pg: psycopg.Connection, folder: Path) -> None:
     """The names in the files are none that anyone knows."""
     table = folder / "mapped"
-    (table / "_delta_log").mkdir(parents=True)
-    data = pyarrow.table({"col-1": [1, 2], "col-2": ["a", "b"]})
-    pyarrow.parquet.write_table(data, table / "part-0.parquet")
-
-    def field(name: str, kind: str, number: int) -> dict:
-        mapping = {"delta.columnMapping.id": number, "delta.columnMapping.physicalName": f"col-{number}"}
-        return {"name": name, "type": kind, "nullable": True, "metadata": mapping}
-
-    schema = {"type": "struct", "fields": [field("id", "long", 1), field("name", "string", 2)]}
-    actions = [
-        {"protocol": {"minReaderVersion": 2, "minWriterVersion": 5}},
-        {
-            "metaData": {
-                "id": "b0a7a3cc-6ae8-4f4c-9a0d-0d4f0c2e9a11",
-                "format": {"provider": "parquet", "options": {}},
-                "schemaString": json.dumps(schema),
-                "partitionColumns": [],
-                "configuration": {"delta.columnMapping.mode": "name", "delta.columnMapping.maxColumnId": "2"},
-                "createdTime": 0,
-            }
-        },
-        {
-            "add": {
-                "path": "part-0.parquet",
-                "partitionValues": {},
-                "size": (table / "part-0.parquet").stat().st_size,
-                "modificationTime": 0,
-                "dataChange": True,
-            }
-        },
-    ]
-    lines = "\n".join(json.dumps(action) for action in actions)
-    (table / "_delta_log" / f"{0:020}.json").write_text(lines)
+    write_log(table, MAPPED, write_rows(table), "part-0.parquet")
     pg.execute(f"CREATE EXTERNAL TABLE mapped STORED AS delta LOCATION '{table}'")
-    assert pg.execute("SELECT id, name FROM mapped ORDER BY id").fetchall() == [(1, "a"), (2, "b")]
+    assert pg.execute("SELECT id, name FROM mapped ORDER BY id").fetchall() == [(n, "abcd"[n]) for n in range(4)]
+    assert pg.execute("SELECT name FROM mapped WHERE id = 2").fetchall() == [("c",)]
+
+
+def test_delta_with_deletion_vectors(pg: psycopg.Connection, folder: Path) -> None:
+    """Rows that are gone although their file is not: told by the log itself, or by a file beside the data."""
+    inline, beside = folder / "inline", folder / "beside"
+    vector = vector_of(0, 2)
+    padded = vector + bytes(-len(vector) % 4)
+    told = {"storageType": "i", "pathOrInlineDv": z85(padded), "sizeInBytes": len(vector), "cardinality": 2}
+    write_log(inline, WITH_VECTORS, write_rows(inline), "part-0.parquet", told)
+    name = uuid.uuid4()
+    told = {"storageType": "u", "pathOrInlineDv": z85(name.bytes), "offset": 1, "sizeInBytes": len(vector), "cardinality": 2}
+    write_log(beside, WITH_VECTORS, write_rows(beside), "part-0.parquet", told)
+    (beside / f"deletion_vector_{name}.bin").write_bytes(vector_file(vector))
+    for table in (inline, beside):
+        pg.execute(f"CREATE EXTERNAL TABLE vectors_{table.name} STORED AS delta LOCATION '{table}'")
+        left = pg.execute(f"SELECT id, name FROM vectors_{table.name} ORDER BY id").fetchall()
+        assert left == [(1, "b"), (3, "d")], table.name
+        assert pg.execute(f"SELECT count(*) FROM vectors_{table.name}").fetchone() == (2,)
+
+
+def test_delta_that_names_files_of_others(pg: psycopg.Connection, folder: Path) -> None:
+    """A log is read as data of whoever wrote it: it gets nobody to read outside of its table."""
+    secret = folder / "secret"
+    size = write_rows(secret)
+    (secret / "vector.bin").write_bytes(vector_file(vector_of(0, 2)))
+    paths = ["../secret/part-0.parquet", f"{secret}/part-0.parquet", f"file://{secret}/part-0.parquet",
+             "x/../../secret/part-0.parquet", "%2e%2e/secret/part-0.parquet", "..%2Fsecret%2Fpart-0.parquet"]
+    for number, path in enumerate(paths):
+        for kind in (MAPPED, WITH_VECTORS):
+            table = folder / f"hostile_{number}_{len(kind[1])}"
+            write_rows(table)
+            write_log(table, kind, size, path)
+            name = f"{folder.name}_{table.name}"
+            with pytest.raises(psycopg.Error) as caught:
+                pg.execute(f"CREATE EXTERNAL TABLE {name} STORED AS delta LOCATION '{table}'")
+                pg.execute(f"SELECT id FROM {name}")
+            assert caught.value.sqlstate == "42501", (path, str(caught.value))
+    for number, path in enumerate((f"file://{secret}/vector.bin", f"{secret}/vector.bin")):
+        table = folder / f"hostile_vector_{number}"
+        told = {"storageType": "p", "pathOrInlineDv": path, "offset": 1, "sizeInBytes": 38, "cardinality": 2}
+        write_log(table, WITH_VECTORS, write_rows(table), "part-0.parquet", told)
+        with pytest.raises(psycopg.Error) as caught:
+            pg.execute(f"CREATE EXTERNAL TABLE hostile_vector_{number} STORED AS delta LOCATION '{table}'")
+            pg.execute(f"SELECT id FROM hostile_vector_{number}")
+        assert caught.value.sqlstate == "42501", (path, str(caught.value))
 
 
 def test_files_that_break(pg: psycopg.Connection, folder: Path) -> None:

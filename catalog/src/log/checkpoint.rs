@@ -67,9 +67,10 @@ impl Log {
         Ok(())
     }
 
-    /// Writes the checkpoint of a version.
+    /// Writes the checkpoint of a version, then the hint that names it.
     pub(crate) async fn write_checkpoint(&self, version: i64, actions: Vec<Action>) -> Result<()> {
         let path = self.directory.clone().join(format!("{version:020}.checkpoint.parquet"));
+        let size = actions.len();
         let bytes = tokio::task::spawn_blocking(move || to_parquet(&actions))
             .await
             .map_err(|error| ArrowError::ExternalError(error.into()))
@@ -81,11 +82,6 @@ impl Log {
             .put(&path, PutPayload::from(bytes))
             .await
             .map_err(Error::store("write", &path))?;
-        Ok(())
-    }
-
-    /// Writes the hint that the checkpoint of a version is the newest; `size` is how many actions it has.
-    pub(crate) async fn point_to_checkpoint(&self, version: i64, size: usize) -> Result<()> {
         let hint = self.last_checkpoint_path();
         let text = format!("{{\"version\":{version},\"size\":{size}}}");
         self.store.put(&hint, text.into()).await.map_err(Error::store("write", &hint))?;

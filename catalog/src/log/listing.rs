@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use serde::Deserialize;
 
@@ -42,24 +42,24 @@ impl Listing {
         self.entries.last().max(self.checkpoints.keys().next_back()).copied()
     }
 
-    /// The oldest version from which on every one can be reconstructed.
+    /// The oldest version from which on every one has an entry and can be reconstructed.
     pub(crate) fn oldest(&self) -> Option<i64> {
-        let first = self.run_to(self.newest()?);
-        if first == 0 {
-            return Some(0);
+        let newest = self.newest()?;
+        match self.run_to(newest) {
+            0 => Some(0),
+            first => self
+                .checkpoints
+                .range(first - 1..)
+                .next()
+                .map(|(version, _)| first.max(*version))
+                .filter(|oldest| *oldest <= newest),
         }
-        self.checkpoints.range(first - 1..).next().map(|(version, _)| *version)
     }
 
     /// Whether a version can be reconstructed.
     pub(crate) fn reaches(&self, version: i64) -> bool {
         let first = self.run_to(version);
         first == 0 || self.checkpoints.range(first - 1..=version).next().is_some()
-    }
-
-    /// The entries older than `version` that follow one another up to it, oldest first.
-    pub(crate) fn entries_before(&self, version: i64) -> impl Iterator<Item = i64> {
-        self.run_to(version - 1)..version
     }
 
     /// Where the entries begin that follow one another up to `version`; right after it if it has none.
@@ -70,14 +70,15 @@ impl Listing {
         run.last().map_or(version + 1, |(first, _)| *first)
     }
 
-    /// Whether there is a checkpoint of exactly this version.
-    pub(crate) fn has_checkpoint(&self, version: i64) -> bool {
-        self.checkpoints.contains_key(&version)
-    }
-
     /// Whether entries were cleaned up.
     pub(crate) fn is_cleaned(&self) -> bool {
         !self.entries.contains(&0)
+    }
+
+    /// Whether there is anything of versions before this one.
+    pub(crate) fn has_before(&self, version: i64) -> bool {
+        let first = self.entries.first().into_iter().chain(self.checkpoints.keys().next()).min();
+        first.is_some_and(|first| *first < version)
     }
 
     /// Checkpoints from which `version` can be reached, best first, each with its files.
@@ -106,6 +107,27 @@ impl Log {
     /// Lists everything.
     pub(crate) async fn list(&self) -> Result<Listing> {
         self.list_from(0).await
+    }
+
+    /// Removes the checkpoints and entries before a version. The checkpoints first: while there is one,
+    /// the entries after it are all there.
+    pub(crate) async fn remove_before(&self, listing: &Listing, version: i64) -> Result<()> {
+        let checkpoints = listing.checkpoints.range(..version).flat_map(|(_, files)| files.clone());
+        self.remove(checkpoints).await?;
+        self.remove(listing.entries.range(..version).map(|entry| self.entry_path(*entry))).await
+    }
+
+    async fn remove(&self, files: impl Iterator<Item = Path>) -> Result<()> {
+        let files: Vec<_> = files.map(Ok).collect();
+        let mut removed = self.store.delete_stream(stream::iter(files).boxed());
+        while let Some(done) = removed.next().await {
+            match done {
+                // Another server cleans the same log.
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(source) => return Err(Error::store("delete", &self.directory)(source)),
+            }
+        }
+        Ok(())
     }
 
     async fn list_from(&self, version: i64) -> Result<Listing> {

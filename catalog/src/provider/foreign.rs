@@ -3,8 +3,8 @@
 //! Slower than our own: it goes through the log again, and knows no statistics. The server makes no
 //! such tables.
 //!
-//! Never: a file is read through another store than the table's own, whatever the log says, and whichever
-//! credentials others have for the same bucket.
+//! Never: a file outside the folder of the table is read, whatever its log says, or through another store
+//! than its own, whichever credentials others have for the same bucket.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,7 +28,8 @@ use object_store::ObjectStore;
 use url::{Position, Url};
 
 use crate::error::Error;
-use crate::stores::Location;
+use crate::stores::{Confined, Location};
+use crate::table::DataFile;
 
 /// A plan that yields the columns of `wanted` at a version of the table.
 pub(super) async fn scan(
@@ -39,12 +40,13 @@ pub(super) async fn scan(
     filters: &[Expr],
     limit: Option<usize>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let table = open(location, version).await?;
+    let own: Arc<dyn ObjectStore> = Confined::to(location.clone());
+    let table = open(location, &own, version).await?;
     let Some(state) = state.as_any().downcast_ref::<SessionState>() else {
         return internal_err!("a scan is planned by another session than ours");
     };
     let store: Arc<dyn ObjectStoreRegistry> =
-        Arc::new(OneStore { url: location.url.clone(), store: Arc::clone(&location.store) });
+        Arc::new(OneStore { url: location.url.clone(), store: own });
     let state = &SessionStateBuilder::new_from_existing(state.clone())
         .with_runtime_env(with_store(state.runtime_env(), &store))
         .build();
@@ -59,7 +61,17 @@ pub(super) async fn scan(
     Ok(Arc::new(OwnStoreExec { inner: as_wanted(plan, wanted)?, store }))
 }
 
-/// The store of one table, and no other.
+/// Refuses a deletion vector in a file that the log names by its whole path: it may be anybody's.
+pub(super) fn check_vector(file: &DataFile) -> Result<()> {
+    let told = |key| file.add().deletion_vector.as_ref()?.get(key)?.as_str();
+    if told("storageType") == Some("p") {
+        let location = told("pathOrInlineDv").unwrap_or_default().to_owned();
+        return Err(DataFusionError::from(Error::LocationRefused { location }));
+    }
+    Ok(())
+}
+
+/// What is below one table, and nothing else.
 #[derive(Debug)]
 struct OneStore {
     url: ObjectStoreUrl,
@@ -157,12 +169,12 @@ impl ExecutionPlan for OwnStoreExec {
     }
 }
 
-async fn open(location: &Location, version: i64) -> Result<DeltaTable> {
+async fn open(location: &Location, own: &Arc<dyn ObjectStore>, version: i64) -> Result<DeltaTable> {
     let url = Url::parse(&format!("{location}/")).map_err(external)?;
     let version = u64::try_from(version).map_err(external)?;
     DeltaTableBuilder::from_url(url.clone())
         .map_err(external)?
-        .with_storage_backend(Arc::clone(&location.store), url)
+        .with_storage_backend(Arc::clone(own), url)
         .with_version(version)
         .load()
         .await

@@ -331,7 +331,7 @@ async fn simulate(seed: u64) {
     let store = memory();
     server(&store).await;
     let work = async |seed: u64| {
-        let rates = Rates { before: 60, after: 60, delay: 100, denied: 30 };
+        let rates = Rates { before: 60, after: 60, delay: 100, denied: 30, ..Rates::default() };
         let faults = FaultStore::new(Arc::clone(&store));
         let shared: Arc<dyn ObjectStore> = Arc::<FaultStore>::clone(&faults);
         let catalog = server(&shared).await;

@@ -1,8 +1,8 @@
 //! Data files of a remote warehouse, kept on the local disk in blocks as they are read.
 //!
 //! A data file never changes: its name holds a UUID. So a block that is there is right for ever, and
-//! the cache survives a restart of the server. Logs, hints and files of other locations change, and
-//! are always asked for.
+//! the cache survives a restart of the server. Logs, hints, files that others wrote and those of other
+//! locations change, and are always asked for.
 //!
 //! ```text
 //! get_ranges ──> which blocks ──> held: read from disk ──────────────> cut to the ranges
@@ -29,6 +29,8 @@ use object_store::{
     CopyOptions, Error, GetOptions, GetRange, GetResult, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
+
+use uuid::Uuid;
 
 pub(super) use blocks::Blocks;
 pub use blocks::CacheCounts;
@@ -70,11 +72,15 @@ impl CachedStore {
         Self { inner, url: url.to_owned(), warehouse, blocks }
     }
 
-    /// Whether a file is one of those that never change.
+    /// Whether a file is one of those that never change: in the folder of a table of the server's own,
+    /// which a UUID names, and named by one.
     fn is_kept(&self, path: &Path) -> bool {
+        let Some(below) = path.prefix_match(&self.warehouse) else { return false };
+        let mut parts: Vec<_> = below.collect();
         let is_data = path.extension() == Some("parquet");
-        let is_log = path.parts().any(|part| part.as_ref() == "_delta_log");
-        is_data && !is_log && path.prefix_matches(&self.warehouse)
+        let is_named = parts.pop().is_some_and(|name| holds_uuid(name.as_ref()));
+        let is_log = parts.iter().any(|part| part.as_ref() == "_delta_log");
+        is_data && is_named && !is_log && parts.iter().any(|part| is_uuid(part.as_ref()))
     }
 
     fn key(&self, path: &Path) -> String {
@@ -121,6 +127,17 @@ impl CachedStore {
         let starts = (0..bytes.len()).step_by(BLOCK_BYTES as usize);
         Ok((run.start..).zip(starts).map(block).collect())
     }
+}
+
+const UUID_CHARS: usize = 36;
+
+fn is_uuid(text: &str) -> bool {
+    text.len() == UUID_CHARS && Uuid::try_parse(text).is_ok()
+}
+
+fn holds_uuid(name: &str) -> bool {
+    let starts = name.char_indices().map(|(start, _)| start);
+    starts.filter_map(|start| name.get(start..start + UUID_CHARS)).any(is_uuid)
 }
 
 /// Neighbours, and those with little between them, as one.

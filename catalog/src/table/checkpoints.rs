@@ -10,9 +10,8 @@ use crate::error::Result;
 
 /// Commits between checkpoints of a small table.
 const COMMITS_MIN: i64 = 100;
-/// Commits between checkpoints of a huge one: what opening it may have to read one by one, and less than
-/// the entries that clean-up keeps, so that there is always a checkpoint for it to go to.
-const COMMITS_MAX: i64 = 3_000;
+/// Commits between checkpoints of a huge one: what opening it may have to read one by one.
+const COMMITS_MAX: i64 = 5_000;
 /// A checkpoint writes every file, so each commit pays for about this many.
 const FILES_PER_COMMIT: i64 = 10;
 
@@ -53,10 +52,7 @@ impl LakeTable {
     }
 
     async fn write_checkpoint(&self, snapshot: &TableSnapshot) -> Result<()> {
-        let actions = snapshot.to_actions();
-        let count = actions.len();
-        self.log.write_checkpoint(snapshot.version, actions).await?;
-        self.log.point_to_checkpoint(snapshot.version, count).await
+        self.log.write_checkpoint(snapshot.version, snapshot.to_actions()).await
     }
 }
 

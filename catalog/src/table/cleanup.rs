@@ -1,144 +1,124 @@
-//! Log clean-up: the oldest entries go, so that a stream of small commits stays as fast after years as
-//! on its first day.
+//! Log clean-up: the oldest entries go, so that a stream of small commits does not fill the store with
+//! them.
 //!
-//! Entries go oldest first, one after the other, and only what lies before a checkpoint that could be read
-//! back just now. Versions that somebody has pinned keep a checkpoint of their own.
+//! Where entries go, "there is none after mine" no longer says that mine is the newest: the next one may
+//! be gone. Two spans of time keep this apart. An entry stays for [`ENTRY_MICROS_MIN`] after a later
+//! version came, and nobody commits over a version that was last known to be the newest longer than
+//! [`HEAD_MICROS_MAX`] ago: who has not looked for so long asks first how far the log goes. What is left
+//! between the two is for requests under way and for clocks that differ.
 //!
-//! Where old entries go, "there is no entry after mine" no longer says that mine is the newest: the
-//! next one may be gone. Whoever has not looked for [`HEAD_MICROS_MAX`] therefore asks whether the entry of
-//! its own version is still there. As entries go in order, the ones after it are then complete.
-//!
-//! Never: an entry goes that is among the newest [`ENTRIES_KEPT`], or before one that is older.
+//! Never: an entry goes that a pinned version, or one younger than [`ENTRY_MICROS_MIN`], needs.
 
-use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 
-use super::load::{from_checkpoint, load, newest};
+use super::load::{Loaded, from_checkpoint, newest};
 use super::{LakeTable, TableSnapshot};
 use crate::error::{Error, Result};
-use crate::log::Listing;
 
-/// Entries that stay, whatever their number was: how far back every version can be read.
-const ENTRIES_KEPT: i64 = 4_000;
-/// Entries from which on a log is cleaned. What comes until it is done must not bring it above 10,000.
-const ENTRIES_MAX: i64 = 8_000;
-/// For how long a known version cannot have been cleaned up: a table gets no more than [`ENTRIES_KEPT`]
-/// commits in this time, each of which waits for a store.
-pub(super) const HEAD_MICROS_MAX: i64 = 2_000_000;
+const HOUR_MICROS: i64 = 3600 * 1_000_000;
+
+/// For how long an entry stays after later versions came, in any case.
+const ENTRY_MICROS_MIN: i64 = HOUR_MICROS;
+/// For how long a version that was the newest may be taken for the newest.
+pub(super) const HEAD_MICROS_MAX: i64 = HOUR_MICROS / 6;
+/// How many versions stay that can be read, where they are not older than [`ENTRY_MICROS_MAX`].
+const ENTRIES_KEPT: i64 = 10_000;
+/// For how long: Delta's own `logRetentionDuration`.
+const ENTRY_MICROS_MAX: i64 = 30 * 24 * HOUR_MICROS;
 
 impl LakeTable {
-    /// Whether its log holds enough entries to be cleaned. No I/O.
-    pub fn is_log_long(&self) -> bool {
-        self.current().version - self.cleaned_to.load(Ordering::Relaxed) >= ENTRIES_MAX
-    }
-
-    /// Removes the entries and checkpoints before the newest checkpoint that is at least
-    /// [`ENTRIES_KEPT`] versions old, except for what the versions in `pinned` need. Returns how many
-    /// entries went.
+    /// Removes the log's entries and checkpoints before the newest checkpoint that is old enough, and not
+    /// newer than any version in `pinned`: older than 30 days, or than an hour and 10,000 versions.
+    /// Returns the oldest version that can be read from then on, if the log was cleaned.
     ///
     /// Errors: [`Error::Corrupt`] where that checkpoint cannot be read; then nothing goes.
-    pub async fn clean_log(&self, pinned: &[i64]) -> Result<usize> {
+    pub async fn clean_log(&self, pinned: &[i64]) -> Result<Option<i64>> {
         self.clean_log_to(ENTRIES_KEPT, pinned).await
     }
 
-    pub(super) async fn clean_log_to(&self, kept: i64, pinned: &[i64]) -> Result<usize> {
+    pub(super) async fn clean_log_to(&self, kept: i64, pinned: &[i64]) -> Result<Option<i64>> {
         let head = self.update().await?;
-        let listing = self.log.list().await?;
-        let Some((base, files)) = listing.checkpoints_before(head.version - kept).next() else {
-            return Ok(0);
-        };
         // The mark of a commit that waits for its decision is read once more.
-        if head.prepared().is_some_and(|mark| mark < base) {
-            return Ok(0);
-        }
-        from_checkpoint(&self.log, base, files).await?;
-        let pinned: HashSet<i64> = pinned.iter().copied().filter(|pin| *pin < base).collect();
-        for version in &pinned {
-            self.keep_version(&listing, *version).await?;
-        }
-        let mut removed = 0;
-        for version in listing.entries_before(base) {
-            self.log.remove_entry(version).await?;
-            removed += 1;
-        }
-        for (version, files) in listing.checkpoints_before(base - 1) {
-            if !pinned.contains(&version) {
-                self.log.remove_checkpoint(files).await?;
+        let needed = pinned.iter().copied().chain(head.prepared()).min().unwrap_or(head.version);
+        let listing = self.log.list().await?;
+        let checkpoints: Vec<(i64, _)> = listing.checkpoints_before(needed).collect();
+        // Newest first; from some on they are all old enough.
+        let (mut first, mut end) = (0, checkpoints.len());
+        while first < end {
+            let middle = usize::midpoint(first, end);
+            if self.is_old(checkpoints[middle].0, head.version - kept).await? {
+                end = middle;
+            } else {
+                first = middle + 1;
             }
         }
-        self.cleaned_to.fetch_max(base, Ordering::Relaxed);
-        Ok(removed)
-    }
-
-    /// Sees to it that a version can be read without the entries before it.
-    async fn keep_version(&self, listing: &Listing, version: i64) -> Result<()> {
-        if listing.has_checkpoint(version) || !listing.reaches(version) {
-            return Ok(());
+        let Some(&(base, files)) = checkpoints.get(first) else { return Ok(None) };
+        if !listing.has_before(base) {
+            return Ok(None);
         }
-        let snapshot = load(&self.log, listing, version).await?.snapshot;
-        self.log.write_checkpoint(version, snapshot.to_actions()).await
+        from_checkpoint(&self.log, base, files).await?;
+        self.log.remove_before(&listing, base).await?;
+        Ok(Some(base))
     }
 
-    /// Whether the log went on so far, since somebody last looked, that the entries after the newest
-    /// known version are gone.
-    pub(super) async fn is_overtaken(&self) -> Result<bool> {
-        let version = self.newest.version();
-        if self.newest.is_younger(HEAD_MICROS_MAX, self.clock.now_micros())
-            || self.log.has_entry(version).await?
-        {
-            return Ok(false);
+    /// Whether what comes before a version may go; `enough` is the version before which there are enough
+    /// newer ones.
+    async fn is_old(&self, version: i64, enough: i64) -> Result<bool> {
+        // Without its entry a version has no time.
+        let Some(entry) = self.log.read(version).await? else { return Ok(false) };
+        // By the clock of the store and by that of the writer, whichever says that it is younger.
+        let modified = entry.modified_micros;
+        let at = super::travel::record(entry).timestamp_micros.max(modified);
+        let age = self.clock.now_micros().saturating_sub(at);
+        Ok(age >= ENTRY_MICROS_MAX || (age >= ENTRY_MICROS_MIN && version <= enough))
+    }
+
+    /// Whether the newest known version was so for the last time too long ago to go on from it.
+    pub(super) fn is_stale(&self) -> bool {
+        let asked_at = self.asked_at_micros.load(Ordering::Acquire);
+        // A clock that went back says nothing about age.
+        !(0..HEAD_MICROS_MAX).contains(&self.clock.now_micros().saturating_sub(asked_at))
+    }
+
+    /// How far the log goes, and the version from which on its entries are to be read: `known`, or, where
+    /// entries after it are gone, the newest one, read anew.
+    pub(super) async fn look_again(
+        &self,
+        known: Arc<TableSnapshot>,
+    ) -> Result<(Arc<TableSnapshot>, i64)> {
+        let gone =
+            || Error::Corrupt { path: self.object.clone(), reason: "its log is gone".to_owned() };
+        let reached = self.log.list_newest().await?.newest().ok_or_else(gone)?;
+        if reached <= known.version {
+            return Ok((known, reached));
         }
-        // Other programs may remove the entry of a checkpoint's version, too.
-        Ok(self.log.list_newest().await?.newest() > Some(version))
+        let listing = self.log.list().await?;
+        let reached = listing.newest().ok_or_else(gone)?;
+        // The entry of another who slept may stand where the next one was: it is none of the log's, as
+        // no checkpoint comes before it.
+        if listing.reaches(known.version) && listing.gap(known.version + 1..=reached).is_none() {
+            return Ok((known, reached));
+        }
+        let Loaded { snapshot, checkpoint_version } = newest(&self.log).await?.ok_or_else(gone)?;
+        let reached = snapshot.version;
+        Ok((self.begin_again(snapshot, checkpoint_version), reached))
     }
 
-    /// Begins again at the newest version, as at the opening of the table.
-    pub(super) async fn catch_up(&self) -> Result<Arc<TableSnapshot>> {
-        let asked_at = self.clock.now_micros();
-        let loaded = newest(&self.log).await?.ok_or_else(|| Error::Corrupt {
-            path: self.object.clone(),
-            reason: "its log is gone".to_owned(),
-        })?;
-        self.checkpoint_version.fetch_max(loaded.checkpoint_version, Ordering::Relaxed);
-        let mut snapshot = loaded.snapshot;
+    /// Goes on from a version that was read by itself.
+    fn begin_again(
+        &self,
+        mut snapshot: TableSnapshot,
+        checkpoint_version: i64,
+    ) -> Arc<TableSnapshot> {
         snapshot.bounds = Arc::clone(&self.current().bounds);
-        self.newest.is(snapshot.version, asked_at);
+        self.checkpoint_version.fetch_max(checkpoint_version, Ordering::Relaxed);
         // Held while `current` moves on.
         let _recent = self.recent.lock();
         if snapshot.version > self.current.load().version {
+            self.skipped_to.fetch_max(snapshot.version, Ordering::Release);
             self.current.store(Arc::new(snapshot));
         }
-        Ok(self.current())
-    }
-}
-
-/// Which version was known to be the newest, and when.
-#[derive(Debug)]
-pub(super) struct LastLook {
-    version: AtomicI64,
-    /// Microseconds since 1970 UTC, by the clock.
-    at_micros: AtomicI64,
-}
-
-impl LastLook {
-    pub(super) const fn new(version: i64, at_micros: i64) -> Self {
-        Self { version: AtomicI64::new(version), at_micros: AtomicI64::new(at_micros) }
-    }
-
-    /// The version first: who reads it before the time never takes one for known that was not.
-    pub(super) fn is(&self, version: i64, at_micros: i64) {
-        self.version.fetch_max(version, Ordering::AcqRel);
-        self.at_micros.fetch_max(at_micros, Ordering::AcqRel);
-    }
-
-    fn version(&self) -> i64 {
-        self.version.load(Ordering::Acquire)
-    }
-
-    /// Whether it is less than `age_micros` ago. A clock that went back says nothing about age.
-    pub(super) fn is_younger(&self, age_micros: i64, now_micros: i64) -> bool {
-        let at = self.at_micros.load(Ordering::Acquire);
-        (0..age_micros).contains(&now_micros.saturating_sub(at))
+        self.current()
     }
 }

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -146,7 +147,7 @@ impl LakeTable {
         uploads: &mut Uploads,
     ) -> Result<Arc<TableSnapshot>> {
         let _turn = self.turn.lock().await;
-        self.put_entry(commit.operation_id, uploads, None, |head| {
+        self.put_entry(commit.operation_id, base.version, uploads, None, |head| {
             conflict::check(&self.object, base, head, commit)?;
             self.actions(head, base.version, commit).map(Some)
         })
@@ -155,15 +156,21 @@ impl LakeTable {
 
     /// Puts what `actions_on` makes of the newest version right after it, once; nothing where it says
     /// `None`. What waits for a decision there is settled first, unless it is what the entry settles.
-    /// The caller has the turn.
+    /// Before `since` the operation was not tried. The caller has the turn.
     pub(super) async fn put_entry(
         self: &Arc<Self>,
         operation: Uuid,
+        since: i64,
         uploads: &mut Uploads,
         settles: Option<i64>,
         mut actions_on: impl FnMut(&TableSnapshot) -> Result<Option<Vec<Action>>>,
     ) -> Result<Arc<TableSnapshot>> {
+        let mut known_at = self.clock.now_micros();
         let mut head = self.update_if_older(HEAD_MICROS_MAX).await?;
+        if since < self.skipped_to.load(Ordering::Acquire) {
+            let why = "the log was cleaned up since it was first tried";
+            return Err(self.outcome_unknown(operation, why.to_owned()));
+        }
         let mut denied = 0;
         loop {
             if self.version_of(operation).is_some() {
@@ -178,30 +185,31 @@ impl LakeTable {
             let put = |after| self.log.put(version, entry, operation, after);
             match uploads.beside(put).await? {
                 Put::Landed => {
-                    self.expect_not_overtaken(operation, version).await?;
+                    self.expect_no_sleep(known_at, operation, version)?;
                     let now = self.clock.now_micros();
                     let entry = LogEntry { version, actions, modified_micros: now };
                     let next = self.advance(&head, entry)?;
-                    self.newest.is(version, now);
+                    self.asked_at_micros.fetch_max(known_at, Ordering::AcqRel);
                     self.checkpoint_if_due(&next);
                     return Ok(next);
                 }
-                Put::Taken => match self.missed(&head, operation).await? {
-                    Some(newest) => {
-                        self.expect_not_overtaken(operation, version).await?;
-                        head = newest;
+                Put::Taken => {
+                    self.expect_no_sleep(known_at, operation, version)?;
+                    known_at = self.clock.now_micros();
+                    match self.missed(&head, operation).await? {
+                        Some(newest) => head = newest,
+                        // Some stores call an entry taken that is still being put, perhaps by this very
+                        // operation. Nothing else may be tried before that is settled.
+                        None if denied < DENIED_MAX => {
+                            denied += 1;
+                            tokio::time::sleep(DENIED_PAUSE * denied).await;
+                        }
+                        None => {
+                            let why = format!("version {version} is neither there nor free");
+                            return Err(self.outcome_unknown(operation, why));
+                        }
                     }
-                    // Some stores call an entry taken that is still being put, perhaps by this very
-                    // operation. Nothing else may be tried before that is settled.
-                    None if denied < DENIED_MAX => {
-                        denied += 1;
-                        tokio::time::sleep(DENIED_PAUSE * denied).await;
-                    }
-                    None => {
-                        let why = format!("version {version} is neither there nor free");
-                        return Err(self.outcome_unknown(operation, why));
-                    }
-                },
+                }
             }
         }
     }
@@ -230,16 +238,13 @@ impl LakeTable {
         }
     }
 
-    /// An entry that took long to be put may stand where older ones were cleaned up, or be of those
-    /// that were, and cannot tell which.
-    async fn expect_not_overtaken(&self, operation: Uuid, version: i64) -> Result<()> {
-        match self.is_overtaken().await {
-            Ok(false) => Ok(()),
-            Ok(true) | Err(_) => Err(self.outcome_unknown(
-                operation,
-                format!("version {version} took so long that the log went on far beyond it"),
-            )),
+    /// An entry that took long to be put may stand where older ones were cleaned up.
+    fn expect_no_sleep(&self, since_micros: i64, operation: Uuid, version: i64) -> Result<()> {
+        if self.clock.now_micros().saturating_sub(since_micros) < HEAD_MICROS_MAX {
+            return Ok(());
         }
+        let why = format!("the request for version {version} took over ten minutes");
+        Err(self.outcome_unknown(operation, why))
     }
 
     fn outcome_unknown(&self, operation_id: Uuid, why: String) -> Error {

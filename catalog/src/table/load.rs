@@ -70,14 +70,21 @@ impl LakeTable {
 
 /// The newest state; `None` where there is no log.
 pub(super) async fn newest(log: &Log) -> Result<Option<Loaded>> {
-    let listing = log.list_newest().await?;
-    let Some(newest) = listing.newest() else { return Ok(None) };
-    let loaded = match load(log, &listing, newest).await {
-        // What is older than the newest checkpoint was not listed; it may tell the same.
-        Err(Error::Corrupt { .. }) => load(log, &log.list().await?, newest).await,
-        other => other,
-    };
-    loaded.map(Some)
+    let mut listing = log.list_newest().await?;
+    let mut is_whole = false;
+    loop {
+        let Some(newest) = listing.newest() else { return Ok(None) };
+        let error = match load(log, &listing, newest).await {
+            Err(error @ Error::Corrupt { .. }) => error,
+            loaded => return loaded.map(Some),
+        };
+        // What is older than the newest checkpoint was not listed; it may tell the same. Or the log went
+        // on meanwhile, and what was listed has been cleaned up.
+        listing = log.list().await?;
+        if std::mem::replace(&mut is_whole, true) && listing.newest() <= Some(newest) {
+            return Err(error);
+        }
+    }
 }
 
 /// The state at `version`, which the listing reaches.

@@ -118,7 +118,7 @@ impl LakeTable {
         let mark = Commit::new("PREPARE", CommitKind::Append);
         let mut at = 0;
         let none = &mut Uploads::none(&self.location);
-        self.put_entry(mark.operation_id, none, None, |head| {
+        self.put_entry(mark.operation_id, base.version, none, None, |head| {
             conflict::check(&self.object, base, head, commit)?;
             at = head.version + 1;
             let promise = self.actions(head, base.version, commit)?;
@@ -200,7 +200,7 @@ impl LakeTable {
         self.keep(&marked);
         let operation = super::operation_of(&promise).unwrap_or_else(Uuid::new_v4);
         let none = &mut Uploads::none(&self.location);
-        self.put_entry(operation, none, Some(at), |head| {
+        self.put_entry(operation, at, none, Some(at), |head| {
             if head.prepared() != Some(at) {
                 return Ok(None);
             }
@@ -216,7 +216,7 @@ impl LakeTable {
     async fn take_back(self: &Arc<Self>, at: i64) -> Result<Arc<TableSnapshot>> {
         let commit = Commit::new("TAKE BACK", CommitKind::Append);
         let none = &mut Uploads::none(&self.location);
-        self.put_entry(commit.operation_id, none, Some(at), |head| {
+        self.put_entry(commit.operation_id, at, none, Some(at), |head| {
             if head.prepared() != Some(at) {
                 return Ok(None);
             }

@@ -123,7 +123,7 @@ impl LakeTable {
     }
 }
 
-fn record(entry: LogEntry) -> CommitRecord {
+pub(super) fn record(entry: LogEntry) -> CommitRecord {
     let mut record = CommitRecord {
         version: entry.version,
         timestamp_micros: entry.modified_micros,

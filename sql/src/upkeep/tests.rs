@@ -2,16 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use catalog::{Commit, LakeTable};
+use catalog::{Clock, Commit, ManualClock};
 use futures::TryStreamExt;
 
+use super::clean_logs;
 use crate::{Engine, EngineConfig, Error, Output, Session, SessionStart};
 
-/// More than a log holds before it is cleaned.
-const COMMITS: i64 = 8_100;
+/// 2100-01-01 00:00:00 UTC: files have the true time of day, and are younger by no clock.
+const START_MICROS: i64 = 4_102_444_800_000_000;
+const HOUR: i64 = 3600 * 1_000_000;
+/// More than a log keeps when its entries are an hour old.
+const COMMITS: i64 = 10_500;
 
 async fn run(session: &Session, sql: &str) -> Result<usize, Error> {
     match session.execute(sql, Vec::new()).await? {
@@ -23,17 +27,12 @@ async fn run(session: &Session, sql: &str) -> Result<usize, Error> {
     }
 }
 
-/// Commits that bring nothing: what counts is their number.
-async fn commit_often(table: &Arc<LakeTable>) {
-    for _ in 0..COMMITS {
-        table.commit(&table.current(), Commit::append(Vec::new())).await.unwrap();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_log_is_cleaned_and_what_a_snapshot_holds_stays() {
+async fn a_long_log_is_cleaned_up_to_what_a_snapshot_holds() {
     let config = EngineConfig { warehouse: "memory://".to_owned(), ..EngineConfig::default() };
-    let engine = Engine::open(config).await.unwrap();
+    let clock = Arc::new(ManualClock::new(START_MICROS));
+    let shared = Arc::clone(&clock) as Arc<dyn Clock>;
+    let engine = Engine::open_with_clock(config, shared).await.unwrap();
     let session = engine.session(SessionStart::default()).unwrap();
     for sql in [
         "CREATE TABLE t (k bigint)",
@@ -44,21 +43,22 @@ async fn a_long_log_is_cleaned_and_what_a_snapshot_holds_stays() {
         run(&session, sql).await.unwrap();
     }
     let [(_, table)] = engine.catalog.open_tables().try_into().unwrap();
-    commit_often(&table).await;
-
-    let mut looks = 0;
-    while table.is_log_long() {
-        looks += 1;
-        assert!(looks < 300, "the log was not cleaned in 30 s");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    // Commits that bring nothing: what counts is their number.
+    for _ in 0..COMMITS {
+        table.commit(&table.current(), Commit::append(Vec::new())).await.unwrap();
     }
-    let kept = format!("SELECT k FROM t VERSION AS OF {}", COMMITS - 3_000);
-    assert_eq!(run(&session, &kept).await.unwrap(), 3);
-    assert_eq!(run(&session, "SELECT k FROM t").await.unwrap(), 3);
-    assert_eq!(run(&session, "SELECT k FROM t AS OF SNAPSHOT early").await.unwrap(), 2);
-    let gone = run(&session, "SELECT k FROM t VERSION AS OF 2").await.unwrap_err();
+    clock.advance(HOUR);
+
+    let reads = async |clause: &str| run(&session, &format!("SELECT k FROM t {clause}")).await;
+    clean_logs(&engine.catalog, &mut HashMap::new()).await;
+    assert_eq!(reads("AS OF SNAPSHOT early").await.unwrap(), 2);
+    assert_eq!(reads("VERSION AS OF 2").await.unwrap(), 3);
+    run(&session, "DROP SNAPSHOT early").await.unwrap();
+    clean_logs(&engine.catalog, &mut HashMap::new()).await;
+    let gone = reads("VERSION AS OF 2").await.unwrap_err();
     assert_eq!(gone.sqlstate(), "22023", "{gone}");
+    assert_eq!(reads("VERSION AS OF 600").await.unwrap(), 3);
     // The log goes on where it was.
     run(&session, "INSERT INTO t VALUES (4)").await.unwrap();
-    assert_eq!(run(&session, "SELECT k FROM t").await.unwrap(), 4);
+    assert_eq!(reads("").await.unwrap(), 4);
 }

@@ -260,7 +260,7 @@ async fn simulate(seed: u64) -> (usize, usize) {
         let catalog = server(&shared).await;
         faults.reseed(
             seed * 2 + number.unsigned_abs(),
-            Rates { before: 90, after: 90, delay: 100, denied: 30 },
+            Rates { before: 90, after: 90, delay: 100, denied: 30, ..Rates::default() },
         );
         let mut answers = Vec::new();
         for x in number * 100..number * 100 + 8 {

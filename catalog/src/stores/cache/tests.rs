@@ -9,6 +9,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::faults::{FaultStore, Operation};
 
+/// A file of a table of the server's own.
+fn data_file(number: u8) -> Path {
+    let table = "0d4f0c2e-9a11-4f4c-9a0d-b0a7a3cc6ae8";
+    Path::from(format!("w/s/{table}/part-00000000-0000-4000-8000-{number:012}.snappy.parquet"))
+}
+
 struct Fixture {
     folder: tempfile::TempDir,
     limit_bytes: u64,
@@ -64,7 +70,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let fixture = Fixture::new(2 << 20);
-            let path = Path::from("w/t/part-1.parquet");
+            let path = data_file(1);
             let bytes = fixture.put(path.as_ref(), length).await;
             let ranges: Vec<Range<u64>> = picks
                 .iter()
@@ -86,7 +92,7 @@ proptest! {
 #[tokio::test]
 async fn what_was_read_once_is_not_asked_for_again_even_after_a_restart() {
     let fixture = Fixture::new(8 << 20);
-    let path = Path::from("w/t/part-1.parquet");
+    let path = data_file(1);
     let bytes = fixture.put(path.as_ref(), 1_000_000).await;
     // The footer, then columns before it.
     for range in [999_000..1_000_000, 10..20_000, 300_000..900_000] {
@@ -108,8 +114,13 @@ async fn what_may_change_is_always_asked_for() {
     for path in [
         "w/t/_delta_log/00000000000000000010.checkpoint.parquet",
         "w/t/_delta_log/00000000000000000010.json",
-        "elsewhere/part-1.parquet",
+        "w/s/0d4f0c2e-9a11-4f4c-9a0d-b0a7a3cc6ae8/_delta_log/00000000000000000010.checkpoint.parquet",
+        "elsewhere/0d4f0c2e-9a11-4f4c-9a0d-b0a7a3cc6ae8/part-00000000-0000-4000-8000-000000000001.parquet",
         "w/t/notes.csv",
+        // What others put into the warehouse, they may put again.
+        "w/landing/part-1.parquet",
+        "w/landing/part-00000000-0000-4000-8000-000000000001.parquet",
+        "w/landing/0d4f0c2e-9a11-4f4c-9a0d-b0a7a3cc6ae8/part-1.parquet",
     ] {
         fixture.put(path, 100).await;
         let before = fixture.requests();
@@ -123,7 +134,7 @@ async fn what_may_change_is_always_asked_for() {
 #[tokio::test]
 async fn a_block_that_the_disk_has_changed_is_fetched_again() {
     let fixture = Fixture::new(8 << 20);
-    let path = Path::from("w/t/part-1.parquet");
+    let path = data_file(1);
     let bytes = fixture.put(path.as_ref(), 1_000).await;
     fixture.store.get_range(&path, 0..1_000).await.unwrap();
     let folders = std::fs::read_dir(fixture.folder.path().join("blocks")).unwrap();
@@ -144,8 +155,7 @@ async fn a_block_that_the_disk_has_changed_is_fetched_again() {
 #[tokio::test]
 async fn the_oldest_goes_first() {
     let fixture = Fixture::new(3 * (BLOCK_BYTES + 200));
-    let paths: Vec<Path> =
-        (0..4).map(|file| Path::from(format!("w/t/part-{file}.parquet"))).collect();
+    let paths: Vec<Path> = (0..4).map(data_file).collect();
     for path in &paths {
         fixture.put(path.as_ref(), BLOCK_BYTES).await;
     }

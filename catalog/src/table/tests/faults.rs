@@ -176,7 +176,7 @@ async fn compact(table: Arc<LakeTable>) {
 async fn simulate(seed: u64) -> usize {
     let store = memory();
     LakeTable::create(place(&store), TableSpec::new(schema()), clock()).await.unwrap();
-    let rates = Rates { before: 220, after: 220, delay: 150, denied: 80 };
+    let rates = Rates { before: 220, after: 220, delay: 150, denied: 80, ..Rates::default() };
     let (_, one) = faulty_table(&store, seed, rates).await;
     let (_, two) = faulty_table(&store, !seed, rates).await;
     let (_, three) = faulty_table(&store, seed.rotate_left(7), rates).await;
