@@ -35,6 +35,21 @@ pub struct Entry {
     pub created_at_micros: i64,
     /// What it is.
     pub definition: Definition,
+    /// Where the rows of its query came from when it was made: each column's sources, then what decided
+    /// which rows there are.
+    pub sources: Vec<ColumnSource>,
+}
+
+/// A stored column that another one, or the rows of a query, come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnSource {
+    /// The column that comes of it; none where it decides which rows there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+    /// The id of the entry that it is a column of.
+    pub table: Uuid,
+    /// Its name.
+    pub from: String,
 }
 
 impl Entry {
@@ -56,6 +71,7 @@ impl Entry {
             owner: owner.into(),
             created_at_micros,
             definition,
+            sources: Vec::new(),
         }
     }
 

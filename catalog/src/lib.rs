@@ -38,8 +38,8 @@ mod table;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use entry::{
-    Change, ColumnEntry, Definition, Entry, ExternalTable, Kind, ModelVersion, OptionValue,
-    TYPE_KEY, TableRef, Zone,
+    Change, ColumnEntry, ColumnSource, Definition, Entry, ExternalTable, Kind, ModelVersion,
+    OptionValue, TYPE_KEY, TableRef, Zone,
 };
 pub use error::{Error, Result};
 pub use log::{Add, CommitRecord};

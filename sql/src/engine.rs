@@ -291,6 +291,7 @@ fn base_state(config: &EngineConfig, runtime: &Arc<RuntimeEnv>, compute: Compute
     functions.extend(semantics::time_functions().map(Arc::new));
     functions.extend(crate::json::functions().into_iter().map(Arc::new));
     functions.extend(lateral::functions().into_iter().map(Arc::new));
+    functions.push(Arc::new(crate::search::function()));
     builder.relation_planners().get_or_insert_default().extend(relations);
     let mut state = builder.build();
     // In a select list it gives rows in PostgreSQL, and an array here: refused, rather than that.

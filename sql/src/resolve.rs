@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use catalog::{Definition, Entry, ExternalTable, Kind, LakeTable, Snapshot, TableSnapshot};
+use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
-use datafusion::datasource::{ViewTable, provider_as_source};
+use datafusion::datasource::{ViewTable, provider_as_source, source_as_provider};
+use datafusion::error::Result as DfResult;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::TableSource;
 use datafusion::sql::parser::Statement as DfStatement;
@@ -29,6 +31,7 @@ use crate::lateral;
 use crate::parser;
 use crate::pg_catalog::{self, SystemContext};
 use crate::plan::{self, Names};
+use crate::search;
 use crate::session::Session;
 use crate::statement::create_external_table::Format;
 
@@ -92,8 +95,8 @@ pub(crate) struct Resolver<'a> {
     state: &'a SessionState,
     snapshot: Arc<Snapshot>,
     search_path: Vec<String>,
-    /// Versions that the statement reads, views included.
-    pins: Pins,
+    /// What the statement reads, views included.
+    read: Read,
     /// Made when the statement first names something of the system.
     system: OnceLock<Arc<SystemContext>>,
     /// Whether the statement, or a view in it, reads an older version or the system's catalogs.
@@ -103,6 +106,28 @@ pub(crate) struct Resolver<'a> {
 
 /// The version of each table that a statement reads, by table id.
 type Pins = Arc<Mutex<HashMap<Uuid, (Arc<Entry>, Pinned)>>>;
+
+/// What the scans of a statement's plan are of.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Read {
+    pins: Pins,
+    /// Tables whose files others write, each with the reader of this statement.
+    files: Arc<Mutex<Vec<(Uuid, Arc<dyn TableProvider>)>>>,
+}
+
+impl Read {
+    /// The id of the entry that is scanned; none for what no other statement can read.
+    pub(crate) fn entry_of(&self, source: &Arc<dyn TableSource>) -> DfResult<Option<Uuid>> {
+        let provider = source_as_provider(source)?;
+        let files = self.files.lock();
+        if let Some((id, _)) = files.iter().find(|(_, scan)| Arc::ptr_eq(scan, &provider)) {
+            return Ok(Some(*id));
+        }
+        let pins = self.pins.lock();
+        let pinned = pins.values().find(|(_, pinned)| pinned.table.is_scanned_by(&*provider));
+        Ok(pinned.map(|(entry, _)| entry.id))
+    }
+}
 
 /// The tables that a statement reads.
 pub(crate) type Tables = Vec<(Arc<Entry>, Pinned)>;
@@ -114,7 +139,7 @@ impl<'a> Resolver<'a> {
             search_path: session.search_path(),
             session,
             state,
-            pins: Pins::default(),
+            read: Read::default(),
             system: OnceLock::new(),
             reads_more_than_tables: Arc::default(),
             depth: 0,
@@ -131,7 +156,7 @@ impl<'a> Resolver<'a> {
     pub(crate) fn with_pinned(self, pinned: &Pinned) -> Self {
         if let Some(entry) = self.snapshot.entry_by_id(pinned.id) {
             let pin = (Arc::clone(entry), pinned.clone());
-            self.pins.lock().insert(pinned.id, pin);
+            self.read.pins.lock().insert(pinned.id, pin);
         }
         self
     }
@@ -218,6 +243,7 @@ impl<'a> Resolver<'a> {
                 self.reads_more_than_tables.store(true, Ordering::Relaxed);
                 if !is_delta(table) {
                     let scan = Box::pin(external::scan(self.session, table)).await?;
+                    self.read.files.lock().push((entry.id, Arc::clone(&scan)));
                     return Ok(provider_as_source(scan));
                 }
                 let pinned = self.pin(entry).await?;
@@ -255,7 +281,7 @@ impl<'a> Resolver<'a> {
     }
 
     async fn pin(&self, entry: &Arc<Entry>) -> Result<Pinned> {
-        if let Some((_, pinned)) = self.pins.lock().get(&entry.id) {
+        if let Some((_, pinned)) = self.read.pins.lock().get(&entry.id) {
             return Ok(pinned.clone());
         }
         let pinned = match &entry.definition {
@@ -268,13 +294,18 @@ impl<'a> Resolver<'a> {
             _ => self.session.pin(entry).await?,
         };
         let pin = || (Arc::clone(entry), pinned);
-        Ok(self.pins.lock().entry(entry.id).or_insert_with(pin).1.clone())
+        Ok(self.read.pins.lock().entry(entry.id).or_insert_with(pin).1.clone())
     }
 
     /// The tables that the statement reads, each as it is now. `None` where it reads more than that.
     pub(crate) fn tables(&self) -> Option<Tables> {
         let more = self.reads_more_than_tables.load(Ordering::Relaxed);
-        (!more).then(|| self.pins.lock().values().cloned().collect())
+        (!more).then(|| self.read.pins.lock().values().cloned().collect())
+    }
+
+    /// What the scans of its plans are of.
+    pub(crate) fn read(&self) -> Read {
+        self.read.clone()
     }
 
     async fn view(
@@ -294,7 +325,7 @@ impl<'a> Resolver<'a> {
             state: self.state,
             snapshot: Arc::clone(&self.snapshot),
             search_path: search_path.to_vec(),
-            pins: Arc::clone(&self.pins),
+            read: self.read.clone(),
             system: OnceLock::new(),
             reads_more_than_tables: Arc::clone(&self.reads_more_than_tables),
             depth: self.depth + 1,
@@ -586,8 +617,17 @@ impl Visitor for Calls {
 
     fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<()> {
         if let ast::TableFactor::Table { name, args: Some(args), .. } = factor
-            && let Ok((None, called)) = split_name(name)
+            && let Ok((schema, called)) = split_name(name)
         {
+            if search::is_search(schema.as_deref(), &called) && search::words(args).is_none() {
+                self.error = Some(Error::new(
+                    state::INVALID_PARAMETER_VALUE,
+                    "tarn.search takes the words to look for, as in tarn.search('delay weather')",
+                ));
+            }
+            if schema.is_some() {
+                return ControlFlow::Continue(());
+            }
             if called == parser::TABLE_AT {
                 match Self::version_call(&args.args) {
                     Some(call) => self.versions.push(call),

@@ -11,9 +11,10 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 use futures::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::entry::Entry;
+use crate::entry::{ColumnSource, Definition, Entry};
 use crate::error::{Error, Result};
 use crate::table::{DataFile, LakeTable};
 
@@ -40,6 +41,24 @@ impl Row {
     pub(super) fn drop(version: i64, id: Uuid, last: Option<&Arc<Entry>>) -> Self {
         Self { version, id, entry: None, last: last.cloned() }
     }
+}
+
+/// What the column "definition" holds.
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(flatten)]
+    definition: &'a Definition,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    sources: &'a [ColumnSource],
+}
+
+/// The same, read back.
+#[derive(Deserialize)]
+struct Stored {
+    #[serde(flatten)]
+    definition: Definition,
+    #[serde(default)]
+    sources: Vec<ColumnSource>,
 }
 
 /// The columns of the catalog's table.
@@ -69,7 +88,13 @@ pub(super) fn to_batch(rows: &[Row]) -> Result<RecordBatch> {
     };
     let definitions = entries
         .iter()
-        .map(|entry| entry.map(|entry| serde_json::to_string(&entry.definition)).transpose())
+        .map(|entry| {
+            let written = |entry: &&Arc<Entry>| {
+                let (definition, sources) = (&entry.definition, &entry.sources[..]);
+                serde_json::to_string(&Written { definition, sources })
+            };
+            entry.as_ref().map(written).transpose()
+        })
         .collect::<Result<StringArray, _>>()
         .map_err(|error| Error::Unsupported {
             what: format!("cannot store a definition: {error}"),
@@ -152,7 +177,7 @@ fn from_row(batch: &RecordBatch, row: usize) -> Result<Row, String> {
         return Ok(Row { version, id, entry: None, last: None });
     }
     let definition = text(9).unwrap_or_default();
-    let definition = serde_json::from_str(&definition)
+    let Stored { definition, sources } = serde_json::from_str(&definition)
         .map_err(|error| format!("the definition of {id} cannot be read: {error}"))?;
     let entry = Entry {
         id,
@@ -163,6 +188,7 @@ fn from_row(batch: &RecordBatch, row: usize) -> Result<Row, String> {
         owner: text(7).unwrap_or_default(),
         created_at_micros: batch.column(8).as_primitive::<TimestampMicrosecondType>().value(row),
         definition,
+        sources,
     };
     Ok(Row { version, id, entry: Some(Arc::new(entry)), last: None })
 }

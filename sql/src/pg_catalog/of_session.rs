@@ -71,6 +71,7 @@ fn temporary_entry(session: &Session, name: String, table: &TemporaryTable) -> A
         owner: session.user().to_owned(),
         created_at_micros: 0,
         definition: Definition::Table(table_ref),
+        sources: Vec::new(),
     })
 }
 

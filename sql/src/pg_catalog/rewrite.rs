@@ -37,6 +37,7 @@ impl VisitorMut for Rewrite {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        crate::search::rewrite(factor);
         relations::system_call(factor);
         ControlFlow::Continue(())
     }

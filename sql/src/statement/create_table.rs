@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use catalog::{
-    COMMENT_KEY, Change, DEFAULT_KEY, Definition, Entry, LakeTable, TableRef, TableSpec, Zone,
+    COMMENT_KEY, Change, ColumnSource, DEFAULT_KEY, Definition, Entry, LakeTable, TableRef,
+    TableSpec, Zone,
 };
 use datafusion::common::DFSchema;
 use datafusion::sql::sqlparser::ast;
 
 use crate::dml::{self, Key};
 use crate::error::{Error, Result, nearest, state};
+use crate::lineage;
 use crate::output::{Notice, Output};
 use crate::plan;
 use crate::resolve::{Pinned, QualifiedName, fold, split_name};
@@ -56,6 +58,12 @@ pub(crate) async fn run(session: &Session, create: &CreateTable) -> Result<Outpu
         Some(planned) => query_spec(create, planned)?,
         None => column_spec(session, ast)?,
     };
+    let sources = match &query {
+        Some(planned) => {
+            lineage::of(planned, spec.schema.fields().iter().map(|f| f.name().as_str()))?
+        }
+        None => Vec::new(),
+    };
     spec.partition_columns = partition_columns(ast.partition_by.as_deref(), &spec.schema)?;
     if zone(session, &name) == Some(Zone::Raw) && !temporary {
         spec.schema = with_raw_columns(&spec.schema)?;
@@ -68,7 +76,7 @@ pub(crate) async fn run(session: &Session, create: &CreateTable) -> Result<Outpu
         let stream = select::execute(&state, plan).await?;
         rows = Some(dml::append_unnamed(session, &made, stream).await?);
     }
-    name_it(session, &name, &made, reference).await?;
+    name_it(session, &name, &made, reference, sources).await?;
     Ok(match rows {
         Some(rows) => Output::Done { tag: format!("SELECT {rows}"), rows: Some(rows) },
         None => Output::done(tag),
@@ -103,6 +111,7 @@ async fn name_it(
     name: &QualifiedName,
     made: &Pinned,
     reference: Option<TableRef>,
+    sources: Vec<ColumnSource>,
 ) -> Result<()> {
     let Some(reference) = reference else {
         return session.add_temporary_table(name.name.clone(), Arc::clone(&made.table));
@@ -114,6 +123,7 @@ async fn name_it(
         session.engine().now_micros(),
         Definition::Table(reference),
     );
+    let entry = Entry { sources, ..entry };
     let id = entry.id;
     session.change(vec![Change::Put(entry)], Some(id)).await
 }

@@ -14,6 +14,7 @@ use datafusion::sql::sqlparser::ast;
 
 use crate::dml;
 use crate::error::{Error, Result, state};
+use crate::lineage;
 use crate::output::{Notice, Output};
 use crate::parser;
 use crate::resolve::{QualifiedName, fold, split_name};
@@ -132,17 +133,18 @@ async fn view(
     query: &ast::Query,
     existing: Option<&Entry>,
 ) -> Result<()> {
-    let (_, schema) = select::describe(session, query, &[]).await?;
-    let schema = schema.unwrap_or_else(|| Arc::new(Schema::empty()));
-    let schema = with_names(&schema, names)?;
+    let state = session.planning_state();
+    let planned = select::plan_query(session, &state, query, &[]).await?;
+    let schema = with_names(&planned.schema(&state), names)?;
     create_table::refuse_double_names(schema.fields().iter().map(|f| f.name().as_str()))?;
     let columns: Vec<ColumnEntry> =
         schema.fields().iter().map(|f| ColumnEntry::from(f.as_ref())).collect();
     refuse_lost_columns(existing, &columns)?;
     let definition = Definition::View { sql, columns, search_path: session.search_path() };
+    let sources = lineage::of(&planned, schema.fields().iter().map(|f| f.name().as_str()))?;
     let entry = match existing {
-        Some(existing) => Entry { definition, ..existing.clone() },
-        None => new_entry(session, name, definition),
+        Some(existing) => Entry { definition, sources, ..existing.clone() },
+        None => Entry { sources, ..new_entry(session, name, definition) },
     };
     session.change(vec![Change::Put(entry)], None).await
 }
@@ -188,7 +190,7 @@ async fn materialized(
     let state = session.planning_state();
     let planned = select::plan_query(session, &state, &create.ast.query, &[]).await?;
     let shown = planned.names.clone().unwrap_or_default();
-    let plan = renamed(planned.plan, if names.is_empty() { &shown } else { names })?;
+    let plan = renamed(planned.plan.clone(), if names.is_empty() { &shown } else { names })?;
     let fields = plan.schema().fields().iter();
     let fields: Vec<Field> =
         fields.map(|f| create_table::stored_field(f, f.name())).collect::<Result<_>>()?;
@@ -196,6 +198,7 @@ async fn materialized(
     let schema: SchemaRef = Arc::new(Schema::new(fields));
     let pairs = options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     views::ViewDefinition::from_options(pairs)?.check(&schema)?;
+    let sources = lineage::of(&planned, schema.fields().iter().map(|f| f.name().as_str()))?;
     let spec = TableSpec::new(Arc::clone(&schema));
     let (made, reference) = create_table::make(session, name, false, spec).await?;
     if !create.with_no_data {
@@ -212,7 +215,7 @@ async fn materialized(
         options,
         populated: !create.with_no_data,
     };
-    let entry = new_entry(session, name, definition);
+    let entry = Entry { sources, ..new_entry(session, name, definition) };
     let id = entry.id;
     session.change(vec![Change::Put(entry)], Some(id)).await
 }

@@ -25,7 +25,7 @@ use crate::kept::{Circumstances, Kept, Plan};
 use crate::output::Output;
 use crate::pg_catalog;
 use crate::plan;
-use crate::resolve::{Resolver, Tables};
+use crate::resolve::{Read, Resolver, Tables};
 use crate::session::Session;
 pub(crate) use query_plan::QueryPlan;
 
@@ -33,8 +33,18 @@ pub(crate) use query_plan::QueryPlan;
 pub(crate) struct Planned {
     pub(crate) plan: LogicalPlan,
     pub(crate) names: Option<Vec<String>>,
+    /// What its scans are of.
+    pub(crate) read: Read,
     /// What it reads, where that is all in tables at the versions of now.
     tables: Option<Tables>,
+}
+
+impl Planned {
+    /// The columns with the types that its rows will have.
+    pub(crate) fn schema(&self, state: &SessionState) -> SchemaRef {
+        let schema = Arc::new(coerced(state, &self.plan).schema().as_arrow().clone());
+        renamed(&schema, self.names.as_deref())
+    }
 }
 
 /// Parameters and columns of a query.
@@ -45,9 +55,7 @@ pub(crate) async fn describe(
 ) -> Result<(Vec<Field>, Option<SchemaRef>)> {
     let state = session.planning_state();
     let planned = plan_query(session, &state, query, given).await?;
-    let schema = Arc::new(coerced(&state, &planned.plan).schema().as_arrow().clone());
-    let schema = renamed(&schema, planned.names.as_deref());
-    Ok((parameter_fields(&planned.plan, given)?, Some(schema)))
+    Ok((parameter_fields(&planned.plan, given)?, Some(planned.schema(&state))))
 }
 
 /// The plan with the types that its rows will have, as of `1 UNION SELECT 1.5`; as it is where a
@@ -122,7 +130,7 @@ pub(crate) async fn plan_query(
     if let Some(system) = &resolved.system {
         plan = pg_catalog::shown(plan, system)?;
     }
-    Ok(Planned { plan, names, tables: resolver.tables() })
+    Ok(Planned { plan, names, read: resolver.read(), tables: resolver.tables() })
 }
 
 /// Whether a query or a part of it says `INTO`.

@@ -1,21 +1,72 @@
 //! The schema `tarn`: what PostgreSQL's catalogs have no place for.
 
-use catalog::{Definition, Kind};
+use std::collections::BTreeSet;
+
+use arrow::datatypes::Field;
+use catalog::{COMMENT_KEY, Definition, Entry, Kind};
 
 use super::super::context::{SystemContext, Wanted};
 use super::super::rows::Rows;
-use super::{Keys, Source, by_name, computed, of_tables};
+use super::{Keys, Source, by_name, computed, dependency, of_tables};
 use crate::error::Result;
+use crate::types;
 
 /// How the rows of a relation come about; none for one that is unknown.
 pub(super) fn source(name: &str) -> Option<Source> {
     const TABLE: Keys = by_name("table_schema", "table_name");
     Some(match name {
+        "column_lineage" => computed(column_lineage),
+        "lineage" => computed(lineage),
         "locations" => computed(locations),
+        "objects" => of_tables(objects, by_name("object_schema", "object_name")),
         "snapshots" => computed(snapshots),
         "tables" => of_tables(tables, TABLE),
         _ => return None,
     })
+}
+
+/// One row for each stored column that a column of a view, a materialized view or a table made of a query
+/// comes from, and for each that decided which rows there are.
+fn column_lineage(context: &SystemContext, _: &Wanted, rows: &mut Rows) -> Result<()> {
+    for entry in context.relation_entries() {
+        for source in &entry.sources {
+            let Some(from) = context.snapshot.entry_by_id(source.table) else { continue };
+            rows.push([
+                ("table_schema", entry.schema.as_str().into()),
+                ("table_name", entry.name.as_str().into()),
+                ("column_name", source.column.as_deref().into()),
+                ("usage", if source.column.is_some() { "value" } else { "condition" }.into()),
+                ("source_schema", from.schema.as_str().into()),
+                ("source_name", from.name.as_str().into()),
+                ("source_column", source.from.as_str().into()),
+            ])?;
+        }
+    }
+    Ok(())
+}
+
+/// One row for each relation that another one reads, or was made of.
+fn lineage(context: &SystemContext, _: &Wanted, rows: &mut Rows) -> Result<()> {
+    for entry in context.relation_entries() {
+        let mut inputs: BTreeSet<u32> = dependency::inputs(context, entry);
+        if dependency::query_of(entry).is_none() {
+            let made_of = entry.sources.iter().map(|source| source.table);
+            inputs.extend(
+                made_of.filter_map(|id| context.snapshot.entry_by_id(id)).map(|from| from.oid),
+            );
+        }
+        for from in context.relation_entries().filter(|from| inputs.contains(&from.oid)) {
+            rows.push([
+                ("table_schema", entry.schema.as_str().into()),
+                ("table_name", entry.name.as_str().into()),
+                ("kind", entry.kind().name().into()),
+                ("source_schema", from.schema.as_str().into()),
+                ("source_name", from.name.as_str().into()),
+                ("source_kind", from.kind().name().into()),
+            ])?;
+        }
+    }
+    Ok(())
 }
 
 fn locations(context: &SystemContext, _: &Wanted, rows: &mut Rows) -> Result<()> {
@@ -30,6 +81,47 @@ fn locations(context: &SystemContext, _: &Wanted, rows: &mut Rows) -> Result<()>
         ])?;
     }
     Ok(())
+}
+
+/// One row for each object, and one for each of its columns; a model's are what it takes and yields.
+fn objects(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -> Result<()> {
+    let in_no_schema = [Kind::Location, Kind::Snapshot];
+    let global = in_no_schema.into_iter().flat_map(|kind| context.snapshot.global_entries(kind));
+    let schemas = context.snapshot.schemas();
+    for entry in schemas.chain(global).chain(context.snapshot.entries()) {
+        // What is in no schema has no table's name to ask for.
+        if !entry.schema.is_empty() && !wanted.includes(entry) {
+            continue;
+        }
+        object(entry, None, rows)?;
+        if let Definition::Model { inputs, outputs, .. } = &entry.definition {
+            for column in inputs.iter().chain(outputs) {
+                object(entry, Some(&Field::from(column)), rows)?;
+            }
+        }
+        let Some(relation) = context.relation(entry.oid) else { continue };
+        for field in relation.columns.fields() {
+            object(entry, Some(field), rows)?;
+        }
+    }
+    Ok(())
+}
+
+fn object(entry: &Entry, column: Option<&Field>, rows: &mut Rows) -> Result<()> {
+    let comment = match column {
+        Some(column) => column.metadata().get(COMMENT_KEY).cloned(),
+        None => entry.comment.clone(),
+    };
+    rows.push([
+        ("kind", column.map_or(entry.kind().name(), |_| "column").into()),
+        ("object_schema", Some(entry.schema.as_str()).filter(|name| !name.is_empty()).into()),
+        ("object_name", entry.name.as_str().into()),
+        ("column_name", column.map(|column| column.name().as_str()).into()),
+        ("data_type", column.map(types::type_name).into()),
+        ("owner", entry.owner.as_str().into()),
+        ("comment", comment.into()),
+        ("created_at", entry.created_at_micros.into()),
+    ])
 }
 
 /// One row for each table of a snapshot that is still there; one without a table where none is.
