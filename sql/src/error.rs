@@ -287,7 +287,7 @@ fn from_datafusion(error: &DataFusionError) -> Error {
         DataFusionError::ArrowError(inner, _) => from_arrow(inner),
         DataFusionError::SchemaError(inner, _) => from_schema(inner),
         DataFusionError::SQL(inner, _) => Error::syntax(parser_message(&inner.to_string())),
-        DataFusionError::NotImplemented(message) => Error::unsupported(one_line(message)),
+        DataFusionError::NotImplemented(message) => not_implemented(message),
         DataFusionError::ResourcesExhausted(message) => {
             Error::new(state::OUT_OF_MEMORY, format!("out of memory: {}", first_line(message)))
                 .with_hint("Make the query smaller, or raise memory_limit_mib.")
@@ -338,6 +338,22 @@ fn from_schema(error: &SchemaError) -> Error {
             format!("column \"{name}\" specified more than once"),
         ),
     }
+}
+
+/// What the planner cannot do; of a subquery that it could not make a join, in words that name it.
+fn not_implemented(message: &str) -> Error {
+    const LEFT: [&str; 5] =
+        ["OuterReferenceColumn(", "ScalarSubquery(", "Exists(", "InSubquery(", "SetComparison("];
+    let left_over = message
+        .strip_prefix("Physical plan does not support logical expression ")
+        .is_some_and(|expr| LEFT.iter().any(|kind| expr.starts_with(kind)));
+    if left_over {
+        return Error::unsupported(
+            "this subquery reads the outer row in a way that is not supported",
+        )
+        .with_hint("Write it as a join, with GROUP BY where it counts or sums.");
+    }
+    Error::unsupported(one_line(message))
 }
 
 fn from_object_store(error: &object_store::Error) -> Error {

@@ -17,5 +17,5 @@ mod operators;
 mod scan;
 
 pub(crate) use expand::{AsJson, Expand, KEY, VALUE, What};
-pub(crate) use functions::{check_literal, functions, is_json};
+pub(crate) use functions::functions;
 pub(crate) use operators::planner;

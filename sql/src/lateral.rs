@@ -9,27 +9,27 @@
 //!
 //! Never: a function is called once where it reads a row: its rows are those of each row before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::metadata::FieldMetadata;
-use datafusion::common::{Column, DFSchema, NullHandling, UnnestOptions};
+use datafusion::common::{Column, DFSchema, NullHandling, TableReference, UnnestOptions};
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::planner::{
     PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
 use datafusion::logical_expr::{
-    Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, ScalarUDF, lit,
+    Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource, lit, when,
 };
-use datafusion::sql::sqlparser::ast::{self, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{self, Visit, VisitMut, Visitor, VisitorMut};
 
 use crate::error::{Error, state};
 use crate::json::{AsJson, Expand, KEY, VALUE, What};
 use crate::resolve::fold;
-use crate::semantics::call;
+use crate::semantics::{self, call};
 use crate::types::TYPE_KEY;
 
 /// The list, and then each of its elements, on the way to the columns.
@@ -101,6 +101,23 @@ impl Function {
         FUNCTIONS.into_iter().find(|function| function.name == name.as_str())
     }
 
+    /// An argument of no type yet as the JSON that it takes.
+    fn typed(self, argument: ast::Expr) -> ast::Expr {
+        let untyped = matches!(&argument, ast::Expr::Value(value) if matches!(
+            value.value,
+            ast::Value::SingleQuotedString(_) | ast::Value::Null | ast::Value::Placeholder(_)
+        ));
+        if !untyped || self.gives == Gives::Elements {
+            return argument;
+        }
+        let data_type = match self.json() {
+            "jsonb" => ast::DataType::JSONB,
+            _ => ast::DataType::JSON,
+        };
+        let (kind, expr) = (ast::CastKind::Cast, Box::new(argument));
+        ast::Expr::Cast { kind, expr, data_type, array: false, format: None }
+    }
+
     /// The type of the JSON that it takes and gives.
     fn json(self) -> &'static str {
         if self.name.starts_with("jsonb") { "jsonb" } else { "json" }
@@ -161,6 +178,125 @@ impl<'a> Call<'a> {
     }
 }
 
+/// `FROM jsonb_array_elements(doc) AS e`: where no column is called `e`, that is the element, `e.value`.
+pub(crate) fn name_values(
+    statement: &mut ast::Statement,
+    tables: &HashMap<TableReference, Arc<dyn TableSource>>,
+) {
+    let mut queries = Queries(BTreeSet::new());
+    let _: ControlFlow<()> = Visit::visit(statement, &mut queries);
+    let _: ControlFlow<()> =
+        VisitMut::visit(statement, &mut Elements { tables, queries: queries.0 });
+}
+
+/// The names of common table expressions.
+struct Queries(BTreeSet<String>);
+
+impl Visitor for Queries {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<()> {
+        let with = query.with.iter().flat_map(|with| &with.cte_tables);
+        self.0.extend(with.map(|query| fold(&query.alias.name)));
+        ControlFlow::Continue(())
+    }
+}
+
+struct Elements<'a> {
+    tables: &'a HashMap<TableReference, Arc<dyn TableSource>>,
+    queries: BTreeSet<String>,
+}
+
+impl Elements<'_> {
+    /// Whether it is known that a relation of FROM has no column of this name.
+    fn lacks(&self, factor: &ast::TableFactor, column: &str) -> bool {
+        if let Some(call) = Call::of(factor) {
+            let alias = call.alias.map(|alias| fold(&alias.name));
+            let own = match call.function.gives {
+                Gives::Parts(What::Elements, _) => vec![VALUE],
+                Gives::Parts(What::Fields, _) => vec![KEY, VALUE],
+                _ => vec![alias.as_deref().unwrap_or(call.function.name)],
+            };
+            let given = call.alias.map_or(&[][..], |alias| &alias.columns);
+            return !own.contains(&column) && !given.iter().any(|c| fold(&c.name) == column);
+        }
+        let ast::TableFactor::Table { name, args: None, alias, .. } = factor else { return false };
+        let parts: Option<Vec<String>> =
+            name.0.iter().map(|part| part.as_ident().map(fold)).collect();
+        let table = match parts.as_deref() {
+            Some([table]) if !self.queries.contains(table) => TableReference::bare(table.clone()),
+            Some([schema, table]) => TableReference::partial(schema.clone(), table.clone()),
+            _ => return false,
+        };
+        let renamed = alias.iter().any(|alias| !alias.columns.is_empty());
+        let source = self.tables.get(&table).filter(|_| !renamed);
+        source.is_some_and(|source| source.schema().field_with_name(column).is_err())
+    }
+}
+
+impl VisitorMut for Elements<'_> {
+    type Break = ();
+
+    fn post_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<()> {
+        let factors: Vec<&ast::TableFactor> = select
+            .from
+            .iter()
+            .flat_map(|item| {
+                let joined = item.joins.iter().map(|join| &join.relation);
+                std::iter::once(&item.relation).chain(joined)
+            })
+            .collect();
+        let called = factors.iter().filter_map(|factor| Call::of(factor)).filter_map(|call| {
+            let alias = call.alias.filter(|alias| alias.columns.is_empty())?;
+            matches!(call.function.gives, Gives::Parts(What::Elements, _))
+                .then(|| fold(&alias.name))
+        });
+        let names = called.filter(|name| factors.iter().all(|factor| self.lacks(factor, name)));
+        for name in names.collect::<Vec<_>>() {
+            for item in &mut select.projection {
+                if let ast::SelectItem::UnnamedExpr(ast::Expr::Identifier(ident)) = item
+                    && fold(ident) == name
+                {
+                    let (expr, alias) = (ast::Expr::Identifier(ident.clone()), ident.clone());
+                    *item = ast::SelectItem::ExprWithAlias { expr, alias };
+                }
+            }
+            let _ = select.visit(&mut Element { name, depth: 0 });
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Puts `e.value` for `e`, except in queries within, where it may be a column.
+struct Element {
+    name: String,
+    depth: usize,
+}
+
+impl VisitorMut for Element {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
+        if let ast::Expr::Identifier(ident) = expr
+            && self.depth == 0
+            && fold(ident) == self.name
+        {
+            *expr = ast::Expr::CompoundIdentifier(vec![ident.clone(), ast::Ident::new(VALUE)]);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 /// Wraps each call in FROM with what stands before it, and puts lists behind calls in select lists.
 pub(crate) fn rewrite(statement: &mut ast::Statement) {
     let _: ControlFlow<()> = statement.visit(&mut Rewriter);
@@ -199,8 +335,10 @@ impl VisitorMut for Rewriter {
 fn join_calls(from: &mut Vec<ast::TableWithJoins>) {
     let calls = |item: &ast::TableWithJoins| Call::of(&item.relation).is_some();
     let Some(last) = from.iter().rposition(calls).filter(|last| *last > 0) else { return };
-    // A row that only the right side has would stand beside no row of what comes before.
-    if from[1..=last].iter().any(|item| calls(item) && item.joins.iter().any(keeps_right)) {
+    // A row that only the right side has would stand beside no row of what comes before, and what joins
+    // by the names of its left side would see more of them.
+    let stays = |join: &ast::Join| keeps_right(join) || joins_by_name(join);
+    if from[1..=last].iter().any(|item| calls(item) && item.joins.iter().any(stays)) {
         return;
     }
     let rest = from.split_off(last + 1);
@@ -220,6 +358,19 @@ fn join_calls(from: &mut Vec<ast::TableWithJoins>) {
 const fn keeps_right(join: &ast::Join) -> bool {
     use ast::JoinOperator as J;
     matches!(join.join_operator, J::Right(_) | J::RightOuter(_) | J::FullOuter(_))
+}
+
+/// Whether it joins on columns that it does not say, or not of which side.
+fn joins_by_name(join: &ast::Join) -> bool {
+    use ast::{JoinConstraint as C, JoinOperator as J};
+    !matches!(
+        join.join_operator,
+        J::CrossJoin(C::None)
+            | J::Join(C::On(_))
+            | J::Inner(C::On(_))
+            | J::Left(C::On(_))
+            | J::LeftOuter(C::On(_))
+    )
 }
 
 const fn cross_join(relation: ast::TableFactor) -> ast::Join {
@@ -322,6 +473,13 @@ impl VisitorMut for SelectList {
             _ => return ControlFlow::Continue(()),
         };
         found.name = ast::ObjectName::from(vec![ast::Ident::new(function.behind)]);
+        if let ast::FunctionArguments::List(list) = &mut found.args {
+            for argument in &mut list.args {
+                if let ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(argument)) = argument {
+                    *argument = function.typed(argument.clone());
+                }
+            }
+        }
         let rows = call("unnest", [expr.clone()]);
         *expr = match as_text {
             true => rows,
@@ -398,22 +556,15 @@ fn expand(
 ) -> DfResult<LogicalPlan> {
     let schema = Arc::clone(input.schema());
     let [argument] = call.arguments[..] else { return Err(call.refused(&[]).into()) };
-    let argument = context.sql_to_expr(argument.clone(), &schema)?;
+    let argument = context.sql_to_expr(call.function.typed(argument.clone()), &schema)?;
     let (_, field) = argument.to_field(&schema)?;
     let list = match call.function.gives {
         Gives::Elements if matches!(field.data_type(), DataType::List(_)) => argument,
         Gives::Elements => return Err(call.refused(&[crate::types::type_name(&field)]).into()),
-        _ => {
-            let literal = field.data_type().is_null()
-                || matches!(argument, Expr::Literal(..)) && !crate::json::is_json(&field);
-            if !literal && !crate::json::is_json(&field) {
-                return Err(call.refused(&[crate::types::type_name(&field)]).into());
-            }
-            if literal {
-                crate::json::check_literal(&argument)?;
-            }
+        _ if crate::types::pg_type_of(&field).name == call.function.json() => {
             behind(call.function.behind, argument, context)?
         }
+        _ => return Err(call.refused(&[crate::types::type_name(&field)]).into()),
     };
     let element = match list.to_field(&schema)?.1.data_type() {
         DataType::List(item) => Some(item.metadata().get(TYPE_KEY).cloned()),
@@ -533,18 +684,29 @@ impl Call<'_> {
             let data_type = column.data_type.clone().ok_or_else(undefined)?;
             let name = fold(&column.name);
             let key = ast::Value::SingleQuotedString(name.clone()).with_empty_span();
-            let is_json = matches!(data_type, ast::DataType::JSON | ast::DataType::JSONB);
-            let op = match is_json {
-                true => ast::BinaryOperator::Arrow,
-                false => ast::BinaryOperator::LongArrow,
+            let field = |op| {
+                let (left, right) = (object.clone(), ast::Expr::Value(key.clone()));
+                ast::Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
             };
-            let (left, right) = (Box::new(object.clone()), Box::new(ast::Expr::Value(key)));
-            let field = ast::Expr::BinaryOp { left, op, right };
-            let (kind, expr) = (ast::CastKind::Cast, Box::new(field));
+            let is_json = matches!(data_type, ast::DataType::JSON | ast::DataType::JSONB);
+            let text = context.sql_to_expr(field(ast::BinaryOperator::LongArrow), schema)?;
+            let inner = match is_json {
+                true => field(ast::BinaryOperator::Arrow),
+                false => field(ast::BinaryOperator::LongArrow),
+            };
+            let (kind, expr) = (ast::CastKind::Cast, Box::new(inner));
             let cast = ast::Expr::Cast { kind, expr, data_type, array: false, format: None };
-            let planned = context.sql_to_expr(cast, schema)?;
-            let kind = planned.to_field(schema)?.1.metadata().get(TYPE_KEY).cloned();
-            Ok((name, planned, kind))
+            let cast = context.sql_to_expr(cast, schema)?;
+            let target = cast.to_field(schema)?.1;
+            // A null of JSON is no value of any type; a text that is too long is refused, not cut.
+            let value = match is_json {
+                true => when(text.is_not_null(), cast).end()?,
+                false => {
+                    let source = text.to_field(schema)?.1;
+                    semantics::assign(text, &source, &target)?
+                }
+            };
+            Ok((name, value, target.metadata().get(TYPE_KEY).cloned()))
         };
         given.iter().map(column).collect()
     }

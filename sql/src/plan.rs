@@ -64,6 +64,7 @@ pub(crate) fn statement(
     let mut context = PlannerContext::new().with_prepare_param_data_types(parameters.to_vec());
     let mut statement = statement;
     pg_catalog::rewrite(&mut statement);
+    lateral::name_values(&mut statement, &names.tables);
     lateral::rewrite(&mut statement);
     semantics::rewrite_statement(&mut statement);
     views::point_in_time::rewrite_as_of(&mut statement);

@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
 
 use super::scan;
 use crate::error::{Error, state};
-use crate::types::TYPE_KEY;
+use crate::types::{self, TYPE_KEY};
 
 /// The name of a field in what [`Expand`] yields of an object.
 pub(crate) const KEY: &str = "key";
@@ -72,6 +72,13 @@ impl Expand {
         }
     }
 
+    fn refused(&self, fields: &[FieldRef], wanted: &str) -> Error {
+        let kinds: Vec<String> = fields.iter().map(|field| types::type_name(field)).collect();
+        let message = format!("function {}({}) does not exist", self.called, kinds.join(", "));
+        Error::new(state::UNDEFINED_FUNCTION, message)
+            .with_hint(format!("It takes one value of type {wanted}."))
+    }
+
     /// The value is of a kind that has such parts.
     fn check(&self, json: &str) -> Result<(), Error> {
         let wanted = if self.what == What::Elements { "array" } else { "object" };
@@ -108,6 +115,17 @@ impl ScalarUDFImpl for Expand {
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
         Ok(DataType::List(Arc::new(self.item())))
+    }
+
+    fn return_field_from_args(&self, arguments: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let wanted = if self.called.starts_with("jsonb") { "jsonb" } else { "json" };
+        let [json] = arguments.arg_fields else {
+            return Err(self.refused(arguments.arg_fields, wanted).into());
+        };
+        if types::pg_type_of(json).name != wanted {
+            return Err(self.refused(arguments.arg_fields, wanted).into());
+        }
+        Ok(Arc::new(Field::new(self.name, self.return_type(&[])?, true)))
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
 };
 
@@ -258,14 +258,6 @@ impl Json {
             Some("null") => found.append_null(),
             Some(json) => found.append_value(scan::text_of(json)),
         }
-    }
-}
-
-/// A literal that is to be read as JSON.
-pub(crate) fn check_literal(literal: &Expr) -> Result<(), Error> {
-    match literal {
-        Expr::Literal(value, _) => value.try_as_str().flatten().map_or(Ok(()), check),
-        _ => Ok(()),
     }
 }
 
