@@ -54,7 +54,7 @@ pub(crate) fn of<'a>(
 struct Scope<'a> {
     schema: &'a DFSchema,
     columns: &'a [Sources],
-    outer: Option<&'a Scope<'a>>,
+    outer: Option<&'a Self>,
 }
 
 impl Scope<'_> {

@@ -107,12 +107,15 @@ pub(crate) struct Resolver<'a> {
 /// The version of each table that a statement reads, by table id.
 type Pins = Arc<Mutex<HashMap<Uuid, (Arc<Entry>, Pinned)>>>;
 
+/// A reader, and the id of the entry that it reads.
+type Scanned = (Uuid, Arc<dyn TableProvider>);
+
 /// What the scans of a statement's plan are of.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Read {
     pins: Pins,
     /// Tables whose files others write, each with the reader of this statement.
-    files: Arc<Mutex<Vec<(Uuid, Arc<dyn TableProvider>)>>>,
+    files: Arc<Mutex<Vec<Scanned>>>,
 }
 
 impl Read {

@@ -269,6 +269,6 @@ async fn commits_of_servers_that_sleep_are_there_once_whatever_is_cleaned_up_mea
         .buffer_unordered(16)
         .fold([0; 3], async |sums, done| std::array::from_fn(|n| sums[n] + done[n]))
         .await;
-    eprintln!("{cleaned} clean-ups, {acknowledged} acknowledged, {unknown} unknown");
-    assert!(cleaned > 100 && acknowledged > 8_000 && unknown > 20);
+    let told = format!("{cleaned} clean-ups, {acknowledged} acknowledged, {unknown} unknown");
+    assert!(cleaned > 100 && acknowledged > 8_000 && unknown > 20, "{told}");
 }

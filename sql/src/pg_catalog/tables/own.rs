@@ -113,7 +113,7 @@ fn object(entry: &Entry, column: Option<&Field>, rows: &mut Rows) -> Result<()> 
         None => entry.comment.clone(),
     };
     rows.push([
-        ("kind", column.map_or(entry.kind().name(), |_| "column").into()),
+        ("kind", column.map_or_else(|| entry.kind().name(), |_| "column").into()),
         ("object_schema", Some(entry.schema.as_str()).filter(|name| !name.is_empty()).into()),
         ("object_name", entry.name.as_str().into()),
         ("column_name", column.map(|column| column.name().as_str()).into()),
