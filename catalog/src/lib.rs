@@ -23,6 +23,7 @@
 //! Never: another crate reads or writes a Delta log, or reaches an object store that `Stores` did
 //! not hand out.
 
+mod backup;
 mod clock;
 mod entry;
 mod error;
@@ -36,6 +37,7 @@ mod snapshot;
 mod stores;
 mod table;
 
+pub use backup::{Checked, Copied, backup, check, restore};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use entry::{
     Change, ColumnEntry, ColumnSource, Definition, Entry, ExternalTable, Kind, ModelVersion,

@@ -66,7 +66,7 @@ impl Log {
         Self { store: Arc::clone(&table.store), directory: table.path.clone().join("_delta_log") }
     }
 
-    fn entry_path(&self, version: i64) -> Path {
+    pub(crate) fn entry_path(&self, version: i64) -> Path {
         self.directory.clone().join(format!("{version:020}.json"))
     }
 
@@ -76,6 +76,16 @@ impl Log {
         let Some((bytes, modified_micros)) = self.get(&path).await? else { return Ok(None) };
         let actions = parse(&path, &bytes)?;
         Ok(Some(LogEntry { version, actions, modified_micros }))
+    }
+
+    /// When the store wrote the entry of a version; `None` if there is none.
+    pub(crate) async fn written_at(&self, version: i64) -> Result<Option<i64>> {
+        let path = self.entry_path(version);
+        match self.store.head(&path).await {
+            Ok(meta) => Ok(Some(meta.last_modified.timestamp_micros())),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(Error::store("read", &path)(error)),
+        }
     }
 
     /// An object that has to be there.

@@ -30,7 +30,7 @@ use rows::Row;
 
 pub use decisions::{TableCommit, TransactionFailure};
 
-const CATALOG_PATH: &str = "_tarn/catalog";
+pub(crate) const CATALOG_PATH: &str = "_tarn/catalog";
 /// The numbered producer under which the next free oid is kept.
 const OID_PRODUCER: &str = "tarn.next_oid";
 /// Owner of what a new warehouse has.
@@ -125,6 +125,12 @@ impl Catalog {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.known.load().snapshot)
+    }
+
+    /// The newest known catalog, and the table that it was read from, at that version. No I/O.
+    pub(crate) fn pinned_entries(&self) -> (Arc<Snapshot>, Arc<LakeTable>, Arc<TableSnapshot>) {
+        let Known { snapshot, table } = &**self.known.load();
+        (Arc::clone(snapshot), Arc::clone(&self.entries), Arc::clone(table))
     }
 
     /// Asks the store for what other servers committed.
@@ -257,7 +263,7 @@ impl Catalog {
     }
 
     /// The Delta table that an external table is; one object per entry and process, as long as its
-    /// location is opened with the same credentials.
+    /// location is opened with the same credentials, and nobody has made another table there.
     pub async fn external_table(
         &self,
         snapshot: &Snapshot,
@@ -272,7 +278,9 @@ impl Catalog {
         // Asked every time: the location may have been dropped, or made anew.
         let location = self.resolve(snapshot, &table.url)?;
         let known = self.external.lock().get(&entry.id).cloned();
-        if let Some(known) = known.filter(|known| known.location().is_same(&location)) {
+        if let Some(known) = known.filter(|known| known.location().is_same(&location))
+            && known.is_as_known().await?
+        {
             return Ok(known);
         }
         let opened = LakeTable::open(location, Arc::clone(&self.clock)).await?;

@@ -23,6 +23,7 @@ mod commit;
 mod compact;
 mod conflict;
 mod data_file;
+mod files;
 mod load;
 mod loaded;
 mod prepared;
@@ -45,7 +46,7 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::{Log, LogEntry};
 use crate::stores::Location;
 
@@ -65,6 +66,8 @@ use travel::Travelled;
 
 /// Operations that are remembered, so that committing one again finds it.
 const REMEMBERED_OPERATIONS: usize = 10_000;
+/// How often a log is listed anew that is being cleaned up while it is read.
+const LOOKS_MAX: usize = 16;
 
 /// A Delta table, shared by all sessions of a process.
 pub struct LakeTable {
@@ -129,34 +132,49 @@ impl LakeTable {
 
     /// Reads the log entries that others wrote.
     pub async fn update(&self) -> Result<Arc<TableSnapshot>> {
-        let asked_at = self.clock.now_micros();
-        let is_stale = self.is_stale();
-        let mut snapshot = self.current();
-        let mut reached = snapshot.version;
-        if is_stale {
-            (snapshot, reached) = self.look_again(snapshot).await?;
-        }
-        loop {
-            while let Some(entry) = self.log.read(snapshot.version + 1).await? {
-                snapshot = self.advance(&snapshot, entry)?;
+        let mut is_stale = self.is_stale();
+        for _ in 0..LOOKS_MAX {
+            let asked_at = self.clock.now_micros();
+            let mut snapshot = self.current();
+            let mut reached = snapshot.version;
+            if is_stale {
+                (snapshot, reached) = self.look_again(snapshot).await?;
             }
-            if snapshot.version >= reached {
-                break;
+            loop {
+                let next = self.log.read(snapshot.version + 1).await?;
+                if self.is_long_since(asked_at) {
+                    break;
+                }
+                match next {
+                    Some(entry) if snapshot.is_followed_by(&entry) => {
+                        snapshot = self.advance(&snapshot, entry)?;
+                    }
+                    // One of the two was put where others had been cleaned up.
+                    Some(_) => snapshot = self.begin_again().await?,
+                    None if snapshot.version >= reached => {
+                        self.asked_at_micros.fetch_max(asked_at, Ordering::AcqRel);
+                        return Ok(self.current());
+                    }
+                    None => break,
+                }
             }
-            // What was there a moment ago is being cleaned up.
-            (snapshot, reached) = self.look_again(snapshot).await?;
+            // It slept, or what was there a moment ago is being cleaned up.
+            is_stale = true;
         }
-        self.asked_at_micros.fetch_max(asked_at, Ordering::AcqRel);
-        Ok(self.current())
+        let reason = "entries of its log are listed and cannot be read".to_owned();
+        Err(Error::Corrupt { path: self.object.clone(), reason })
     }
 
     /// As [`Self::update`], unless the store was asked, or a commit landed, less than `age_micros`
     /// ago.
     pub async fn update_if_older(&self, age_micros: i64) -> Result<Arc<TableSnapshot>> {
         let asked_at = self.asked_at_micros.load(Ordering::Acquire);
-        // A clock that went back says nothing about age.
-        let age = self.clock.now_micros().saturating_sub(asked_at);
-        if (0..age_micros).contains(&age) { Ok(self.current()) } else { self.update().await }
+        if self.is_within(age_micros, asked_at) { Ok(self.current()) } else { self.update().await }
+    }
+
+    /// Whether a time is past, and by less than `age_micros`. A clock that went back says nothing about age.
+    fn is_within(&self, age_micros: i64, at_micros: i64) -> bool {
+        (0..age_micros).contains(&self.clock.now_micros().saturating_sub(at_micros))
     }
 
     /// Takes the entry after `snapshot` into account.

@@ -45,6 +45,53 @@ pub(crate) enum Command {
     /// A flag wins over its environment variable, that over the configuration file, that over the
     /// default.
     Serve(Serve),
+    /// Copy a warehouse, as it is at one moment, while servers go on
+    ///
+    /// Done again to the same place, it copies what is new alone.
+    Backup {
+        #[command(flatten)]
+        warehouse: Warehouse,
+        /// Where to: a path or URL that is empty, or holds an older backup of this warehouse
+        #[arg(long, value_name = "URL")]
+        to: String,
+    },
+    /// Copy a backup into a new warehouse
+    Restore {
+        #[command(flatten)]
+        warehouse: Warehouse,
+        /// Where the backup is: a path or URL
+        #[arg(long, value_name = "URL")]
+        from: String,
+    },
+    /// Compare what the logs of a warehouse say with what its store holds
+    ///
+    /// Prints a line for each problem, and fails if there is one.
+    Check {
+        #[command(flatten)]
+        warehouse: Warehouse,
+        /// Read every data file, too
+        #[arg(long)]
+        deep: bool,
+    },
+}
+
+/// Which warehouse a command is about, and how its store is reached.
+#[derive(Debug, Args)]
+pub(crate) struct Warehouse {
+    /// TOML file with the keys of `tarn serve`, of which this uses those of stores; none by default
+    #[arg(long, value_name = "FILE", env = "TARN_CONFIG")]
+    config: Option<PathBuf>,
+    /// The warehouse: a path, or a file://, s3://, gs:// or az:// URL [default: ./warehouse]
+    #[arg(long, value_name = "URL", env = "TARN_WAREHOUSE")]
+    warehouse: Option<String>,
+}
+
+impl Warehouse {
+    /// Puts the sources together.
+    pub(crate) fn config(self) -> Result<EngineConfig> {
+        let options = Options { warehouse: self.warehouse, ..Options::default() };
+        Ok(Serve { config: self.config, options }.config()?.engine)
+    }
 }
 
 /// The command line of `tarn serve`.

@@ -45,6 +45,12 @@ pub(crate) enum Error {
     /// The warehouse could not be opened.
     #[error("could not open the warehouse \"{warehouse}\": {source}{}", detail(source))]
     Warehouse { warehouse: String, source: sql::Error },
+    /// A backup, a restore or a check could not be done.
+    #[error("{source}{}", detail(source))]
+    Maintenance { source: sql::Error },
+    /// A check found something.
+    #[error("{problems} problems")]
+    Damaged { problems: usize },
     /// A file of the sample project is not there or cannot be read.
     #[error("could not read the sample project's \"{}\": {source}", path.display())]
     DemoFile { path: PathBuf, source: io::Error },

@@ -15,6 +15,7 @@ mod demo;
 mod error;
 mod flight;
 mod health;
+mod maintenance;
 mod metrics;
 mod pg;
 mod shutdown;
@@ -42,8 +43,11 @@ const THREAD_STACK_BYTES: usize = 8 << 20;
 const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
-    let Command::Serve(serve) = CommandLine::parse().command;
-    match serve.config().and_then(run) {
+    let done = match CommandLine::parse().command {
+        Command::Serve(serve) => serve.config().and_then(run),
+        other => maintenance::run(other),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // There is nobody left to tell where even this cannot be written.

@@ -93,6 +93,20 @@ impl Default for EngineConfig {
     }
 }
 
+impl EngineConfig {
+    /// What it says of stores.
+    pub(crate) fn store_options(&self) -> StoreOptions {
+        StoreOptions {
+            locations: self.locations.clone(),
+            environment: self.store_environment.clone(),
+            stores: self.stores.clone(),
+            cache: self.store_cache.clone(),
+            location_roots: self.location_roots.clone(),
+            secret_key: self.secret_key.clone(),
+        }
+    }
+}
+
 /// The process.
 pub struct Engine {
     pub(crate) config: EngineConfig,
@@ -122,15 +136,7 @@ impl Engine {
 
     /// As [`Engine::open`], with a clock of the caller's.
     pub async fn open_with_clock(config: EngineConfig, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
-        let options = StoreOptions {
-            locations: config.locations.clone(),
-            environment: config.store_environment.clone(),
-            stores: config.stores.clone(),
-            cache: config.store_cache.clone(),
-            location_roots: config.location_roots.clone(),
-            secret_key: config.secret_key.clone(),
-        };
-        let stores = Stores::new(&config.warehouse, options)?;
+        let stores = Stores::new(&config.warehouse, config.store_options())?;
         Self::open_on(stores, config, clock).await
     }
 

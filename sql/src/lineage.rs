@@ -164,11 +164,9 @@ impl Tracer<'_> {
             };
             return Ok(names.map(of).collect());
         }
-        if let Some(columns) = self.work.get(scan.table_name.table()) {
-            return Ok(columns.clone());
-        }
         let Some(table) = self.read.entry_of(&scan.source)? else {
-            return Ok(vec![Sources::new(); names.count()]);
+            let work = self.work.get(scan.table_name.table()).cloned();
+            return Ok(work.unwrap_or_else(|| vec![Sources::new(); names.count()]));
         };
         let columns: Vec<Sources> =
             names.map(|name| Sources::from([(table, name.clone())])).collect();

@@ -81,6 +81,13 @@ impl Listing {
         first.is_some_and(|first| *first < version)
     }
 
+    /// The same without what the checkpoint of a version tells.
+    pub(crate) fn without_checkpoint(&self, version: i64) -> Self {
+        let mut checkpoints = self.checkpoints.clone();
+        checkpoints.remove(&version);
+        Self { entries: self.entries.clone(), checkpoints }
+    }
+
     /// Checkpoints from which `version` can be reached, best first, each with its files.
     pub(crate) fn checkpoints_before(&self, version: i64) -> impl Iterator<Item = (i64, &[Path])> {
         self.checkpoints.range(..=version).rev().map(|(version, files)| (*version, &files[..]))

@@ -10,14 +10,10 @@ use arrow::array::{Array, ArrayRef, BooleanArray, UInt64Array};
 use arrow::compute::{concat, filter};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::{ColumnStatistics, Result, ScalarValue};
-use imbl::OrdMap;
-use imbl::ordmap::DiffItem;
 use parking_lot::Mutex;
 
 use super::DataFile;
-
-/// Files by path.
-pub(super) type Files = OrdMap<Arc<str>, Arc<DataFile>>;
+use super::files::{Difference, Files, differences};
 
 /// The bounds of the files of one version.
 #[derive(Debug)]
@@ -69,16 +65,10 @@ impl FileBounds {
     /// Those of another version, with what is known of the files that both have.
     fn followed_by(&self, files: &Files) -> Self {
         let (mut gone, mut come) = (HashSet::new(), Vec::new());
-        for item in self.by_path.diff(files) {
-            match item {
-                DiffItem::Add(_, file) => come.push(Arc::clone(file)),
-                DiffItem::Update { old: (path, _), new: (_, file) } => {
-                    gone.insert(Arc::clone(path));
-                    come.push(Arc::clone(file));
-                }
-                DiffItem::Remove(path, _) => {
-                    gone.insert(Arc::clone(path));
-                }
+        for difference in differences(&self.by_path, files) {
+            match difference {
+                Difference::Came(file) => come.push(Arc::clone(file)),
+                Difference::Went(path) => drop(gone.insert(Arc::clone(path))),
             }
         }
         let stays: BooleanArray =

@@ -38,6 +38,10 @@ impl LakeTable {
         to: i64,
         like: &TableSnapshot,
     ) -> Result<Vec<ChangedFiles>> {
+        // An entry before it may be what a server that slept has put where others had been.
+        if self.log.list().await?.oldest().is_none_or(|oldest| from < oldest) {
+            return Err(Error::VersionNotFound { object: self.object.clone(), version: from });
+        }
         stream::iter(from..=to)
             .map(|version| async move {
                 let entry = self.log.read(version).await?;

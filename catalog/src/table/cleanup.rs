@@ -76,9 +76,12 @@ impl LakeTable {
 
     /// Whether the newest known version was so for the last time too long ago to go on from it.
     pub(super) fn is_stale(&self) -> bool {
-        let asked_at = self.asked_at_micros.load(Ordering::Acquire);
-        // A clock that went back says nothing about age.
-        !(0..HEAD_MICROS_MAX).contains(&self.clock.now_micros().saturating_sub(asked_at))
+        self.is_long_since(self.asked_at_micros.load(Ordering::Acquire))
+    }
+
+    /// Whether so much time has passed that entries which were there then may be gone.
+    pub(super) fn is_long_since(&self, at_micros: i64) -> bool {
+        !self.is_within(HEAD_MICROS_MAX, at_micros)
     }
 
     /// How far the log goes, and the version from which on its entries are to be read: `known`, or, where
@@ -95,30 +98,33 @@ impl LakeTable {
         }
         let listing = self.log.list().await?;
         let reached = listing.newest().ok_or_else(gone)?;
-        // The entry of another who slept may stand where the next one was: it is none of the log's, as
+        // What another who slept has put may stand where the next entry was: it is none of the log's, as
         // no checkpoint comes before it.
         if listing.reaches(known.version) && listing.gap(known.version + 1..=reached).is_none() {
             return Ok((known, reached));
         }
-        let Loaded { snapshot, checkpoint_version } = newest(&self.log).await?.ok_or_else(gone)?;
-        let reached = snapshot.version;
-        Ok((self.begin_again(snapshot, checkpoint_version), reached))
+        let newest = self.begin_again().await?;
+        let reached = newest.version;
+        Ok((newest, reached))
     }
 
-    /// Goes on from a version that was read by itself.
-    fn begin_again(
-        &self,
-        mut snapshot: TableSnapshot,
-        checkpoint_version: i64,
-    ) -> Arc<TableSnapshot> {
+    /// Goes on from the newest version, read by itself.
+    pub(super) async fn begin_again(&self) -> Result<Arc<TableSnapshot>> {
+        let Loaded { mut snapshot, checkpoint_version } =
+            newest(&self.log).await?.ok_or_else(|| self.log_is_gone())?;
         snapshot.bounds = Arc::clone(&self.current().bounds);
         self.checkpoint_version.fetch_max(checkpoint_version, Ordering::Relaxed);
-        // Held while `current` moves on.
-        let _recent = self.recent.lock();
+        // Held while `current` moves on. What was remembered may never have been of the log.
+        let mut recent = self.recent.lock();
+        recent.clear();
+        self.skipped_to.fetch_max(snapshot.version, Ordering::Release);
         if snapshot.version > self.current.load().version {
-            self.skipped_to.fetch_max(snapshot.version, Ordering::Release);
             self.current.store(Arc::new(snapshot));
         }
-        self.current()
+        Ok(self.current())
+    }
+
+    fn log_is_gone(&self) -> Error {
+        Error::Corrupt { path: self.object.clone(), reason: "its log is gone".to_owned() }
     }
 }

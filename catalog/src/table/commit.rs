@@ -156,7 +156,8 @@ impl LakeTable {
 
     /// Puts what `actions_on` makes of the newest version right after it, once; nothing where it says
     /// `None`. What waits for a decision there is settled first, unless it is what the entry settles.
-    /// Before `since` the operation was not tried. The caller has the turn.
+    /// Before `since` the operation was not tried; one that is only put in answer to the newest version has
+    /// no such limit. The caller has the turn.
     pub(super) async fn put_entry(
         self: &Arc<Self>,
         operation: Uuid,
@@ -167,10 +168,7 @@ impl LakeTable {
     ) -> Result<Arc<TableSnapshot>> {
         let mut known_at = self.clock.now_micros();
         let mut head = self.update_if_older(HEAD_MICROS_MAX).await?;
-        if since < self.skipped_to.load(Ordering::Acquire) {
-            let why = "the log was cleaned up since it was first tried";
-            return Err(self.outcome_unknown(operation, why.to_owned()));
-        }
+        self.expect_none_skipped(since, operation)?;
         let mut denied = 0;
         loop {
             if self.version_of(operation).is_some() {
@@ -178,8 +176,10 @@ impl LakeTable {
             }
             if head.prepared().is_some() && settles.is_none() {
                 head = Box::pin(self.settle(head)).await?;
+                self.expect_none_skipped(since, operation)?;
             }
-            let Some(actions) = actions_on(&head)? else { return Ok(head) };
+            let Some(mut actions) = actions_on(&head)? else { return Ok(head) };
+            head.name_in(&mut actions);
             let version = head.version + 1;
             let entry = encode(&actions)?;
             let put = |after| self.log.put(version, entry, operation, after);
@@ -225,7 +225,12 @@ impl LakeTable {
             let version = newest.as_deref().unwrap_or(head).version + 1;
             match self.log.read(version).await {
                 Ok(Some(entry)) => {
-                    newest = Some(self.advance(newest.as_deref().unwrap_or(head), entry)?);
+                    let known = newest.as_deref().unwrap_or(head);
+                    if !known.is_followed_by(&entry) {
+                        let why = format!("the log was cleaned up before version {version}");
+                        return Err(self.outcome_unknown(operation, why));
+                    }
+                    newest = Some(self.advance(known, entry)?);
                 }
                 Ok(None) => return Ok(newest),
                 // The entry may be this very operation, landed without an answer.
@@ -240,11 +245,20 @@ impl LakeTable {
 
     /// An entry that took long to be put may stand where older ones were cleaned up.
     fn expect_no_sleep(&self, since_micros: i64, operation: Uuid, version: i64) -> Result<()> {
-        if self.clock.now_micros().saturating_sub(since_micros) < HEAD_MICROS_MAX {
+        if !self.is_long_since(since_micros) {
             return Ok(());
         }
         let why = format!("the request for version {version} took over ten minutes");
         Err(self.outcome_unknown(operation, why))
+    }
+
+    /// An operation that was tried at a version that is gone cannot tell whether it was committed there.
+    pub(super) fn expect_none_skipped(&self, since: i64, operation: Uuid) -> Result<()> {
+        if since >= self.skipped_to.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let why = "the log was cleaned up since it was first tried";
+        Err(self.outcome_unknown(operation, why.to_owned()))
     }
 
     fn outcome_unknown(&self, operation_id: Uuid, why: String) -> Error {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
 use uuid::Uuid;
 
 use super::commit::{DENIED_MAX, DENIED_PAUSE, first_actions};
@@ -68,6 +69,77 @@ impl LakeTable {
     }
 }
 
+impl LakeTable {
+    /// Whether the entry of the newest known version is the one that was read: not one of another table
+    /// that stands there by now.
+    pub(crate) async fn is_as_known(&self) -> Result<bool> {
+        let known = self.current();
+        Ok(self.log.written_at(known.version).await? == known.written_micros)
+    }
+
+    /// The files of the log by which the versions from `oldest` to `newest` can be read, in an order in
+    /// which a copy is never further than what it holds.
+    pub(crate) async fn log_files(&self, oldest: i64, newest: i64) -> Result<Vec<Path>> {
+        let listing = self.log.list().await?;
+        let mut first = 0;
+        let mut files = Vec::new();
+        for (version, checkpoint) in listing.checkpoints_before(oldest) {
+            if listing.gap(version + 1..=newest).is_none() {
+                first = version;
+                files.extend_from_slice(checkpoint);
+                break;
+            }
+        }
+        if let Some(missing) = listing.gap(first + i64::from(!files.is_empty())..=newest) {
+            return Err(gap(&self.log, missing));
+        }
+        // The entry of the checkpoint's own version tells its time.
+        let entries = (first..=newest).filter(|version| listing.gap(*version..=*version).is_none());
+        files.extend(entries.map(|version| self.log.entry_path(version)));
+        Ok(files)
+    }
+
+    /// What is wrong with the log up to a version: entries that are missing, checkpoints that cannot be
+    /// read, or that tell other than the entries before them.
+    pub(crate) async fn check_log(&self, at: &TableSnapshot) -> Result<Vec<String>> {
+        let listing = self.log.list().await?;
+        let mut problems = Vec::new();
+        let mut note = |loaded: Result<Loaded>| match loaded {
+            Ok(loaded) => Ok(Some(loaded.snapshot)),
+            Err(error @ Error::Corrupt { .. }) => {
+                problems.push(error.to_string());
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        };
+        let newest = note(load(&self.log, &listing, at.version).await)?;
+        let checkpoint = listing.checkpoints_before(at.version).next();
+        let told = match checkpoint {
+            Some((version, files)) => {
+                let snapshot = from_checkpoint(&self.log, version, files).await;
+                let loaded =
+                    snapshot.map(|snapshot| Loaded { snapshot, checkpoint_version: version });
+                note(loaded)?
+            }
+            None => None,
+        };
+        let mut differs = |snapshot: Option<&TableSnapshot>, other: &TableSnapshot, what: &str| {
+            if snapshot.is_some_and(|snapshot| !snapshot.has_files_of(other)) {
+                problems.push(format!("{what} version {} tells other files", other.version));
+            }
+        };
+        differs(newest.as_ref(), at, "the log up to");
+        if let Some(told) = told {
+            let without = listing.without_checkpoint(told.version);
+            if without.reaches(told.version) {
+                let replayed = load(&self.log, &without, told.version).await?.snapshot;
+                differs(Some(&told), &replayed, "the checkpoint of");
+            }
+        }
+        Ok(problems)
+    }
+}
+
 /// The newest state; `None` where there is no log.
 pub(super) async fn newest(log: &Log) -> Result<Option<Loaded>> {
     let mut listing = log.list_newest().await?;
@@ -119,7 +191,7 @@ fn gap(log: &Log, version: i64) -> Error {
 pub(super) async fn from_checkpoint(
     log: &Log,
     version: i64,
-    files: &[object_store::path::Path],
+    files: &[Path],
 ) -> Result<TableSnapshot> {
     let actions = log.read_checkpoint(files).await?;
     TableSnapshot::from_actions(&log.object(), version, actions)
@@ -145,7 +217,7 @@ async fn replay(log: &Log, start: TableSnapshot, after: i64, version: i64) -> Re
         // The checkpoint is the newest version; its entry, if it is still there, has the time.
         let time = log.read(version).await?.map(|entry| snapshot.apply(&object, entry));
         if let Some(timed) = time.transpose()? {
-            snapshot.timestamp_micros = timed.timestamp_micros;
+            snapshot.told_by(&timed);
         }
     }
     Ok(Loaded { snapshot, checkpoint_version: after })

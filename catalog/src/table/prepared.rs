@@ -78,7 +78,10 @@ impl Prepared {
     /// Whether somebody has done what the mark promised.
     pub(crate) async fn is_completed(&self) -> Result<bool> {
         self.table.update().await?;
-        Ok(self.table.version_of(self.operation).is_some())
+        if self.table.version_of(self.operation).is_some() {
+            return Ok(true);
+        }
+        self.table.expect_none_skipped(self.at, self.operation).map(|()| false)
     }
 
     /// Does what the mark promised. For who knows that the catalog decided so.
@@ -200,7 +203,7 @@ impl LakeTable {
         self.keep(&marked);
         let operation = super::operation_of(&promise).unwrap_or_else(Uuid::new_v4);
         let none = &mut Uploads::none(&self.location);
-        self.put_entry(operation, at, none, Some(at), |head| {
+        self.put_entry(operation, i64::MAX, none, Some(at), |head| {
             if head.prepared() != Some(at) {
                 return Ok(None);
             }
@@ -216,7 +219,7 @@ impl LakeTable {
     async fn take_back(self: &Arc<Self>, at: i64) -> Result<Arc<TableSnapshot>> {
         let commit = Commit::new("TAKE BACK", CommitKind::Append);
         let none = &mut Uploads::none(&self.location);
-        self.put_entry(commit.operation_id, at, none, Some(at), |head| {
+        self.put_entry(commit.operation_id, i64::MAX, none, Some(at), |head| {
             if head.prepared() != Some(at) {
                 return Ok(None);
             }

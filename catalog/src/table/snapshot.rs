@@ -10,9 +10,10 @@ use imbl::OrdMap;
 use uuid::Uuid;
 
 use super::LoadedFile;
-use super::bounds::{FileBounds, Files, KeptBounds};
+use super::bounds::{FileBounds, KeptBounds};
 use super::commit::first_actions;
 use super::data_file::DataFile;
+use super::files::{Difference, Files, differences};
 use super::prepared::{PREPARED, SETTLED};
 use crate::error::{Error, Result};
 use crate::log::{Action, Add, CommitInfo, LogEntry, Metadata, Protocol, Remove, Transaction};
@@ -47,6 +48,10 @@ pub struct TableSnapshot {
     txns: OrdMap<String, Transaction>,
     prepared: Option<i64>,
     settled: Option<i64>,
+    /// Which commit made it; none where that is not known.
+    operation: Option<Uuid>,
+    /// When the store wrote its log entry, where that was read.
+    pub(super) written_micros: Option<i64>,
     totals: Totals,
     /// Shared by all versions.
     pub(super) bounds: Arc<KeptBounds>,
@@ -90,6 +95,8 @@ impl TableSnapshot {
             txns: OrdMap::new(),
             prepared: None,
             settled: None,
+            operation: None,
+            written_micros: None,
             totals: Totals::default(),
             bounds: Arc::default(),
         };
@@ -118,11 +125,41 @@ impl TableSnapshot {
         });
         let micros = committed.map_or(entry.modified_micros, |millis| millis.saturating_mul(1000));
         next.timestamp_micros = micros.max(self.timestamp_micros);
+        next.operation = operation_of(&entry.actions);
+        next.written_micros = Some(entry.modified_micros);
         for action in entry.actions {
             next.act(object, action)?;
         }
         next.forget_tombstones();
         Ok(next)
+    }
+
+    /// Takes what the entry of its own version tells beside files.
+    pub(super) fn told_by(&mut self, other: &Self) {
+        self.timestamp_micros = other.timestamp_micros;
+        (self.operation, self.written_micros) = (other.operation, other.written_micros);
+    }
+
+    /// Says in an entry that it comes after this version.
+    pub(super) fn name_in(&self, actions: &mut [Action]) {
+        let Some(operation) = self.operation else { return };
+        for action in actions {
+            if let Action::CommitInfo(info) = action {
+                info.other.insert(PREVIOUS.to_owned(), operation.to_string().into());
+            }
+        }
+    }
+
+    /// Whether an entry may come after this version: it names it, or nothing.
+    pub(super) fn is_followed_by(&self, entry: &LogEntry) -> bool {
+        let named = entry.actions.iter().find_map(|action| match action {
+            Action::CommitInfo(info) => info.other.get(PREVIOUS)?.as_str().map(str::to_owned),
+            _ => None,
+        });
+        match (named, self.operation) {
+            (Some(named), Some(operation)) => named == operation.to_string(),
+            _ => true,
+        }
     }
 
     fn act(&mut self, object: &str, action: Action) -> Result<()> {
@@ -220,6 +257,12 @@ impl TableSnapshot {
     /// The data files, by path.
     pub fn files(&self) -> impl ExactSizeIterator<Item = &Arc<DataFile>> {
         self.files.values()
+    }
+
+    /// Whether both have the same files.
+    pub(crate) fn has_files_of(&self, other: &Self) -> bool {
+        self.file_count() == other.file_count()
+            && self.files().all(|file| other.file(file.path()).is_some())
     }
 
     /// The bounds of the data files, for scans.
@@ -354,10 +397,9 @@ impl TableSnapshot {
 
     /// Files that came since `base` and brought rows, as far as they are still there.
     pub(crate) fn rows_came_since(&self, base: &Self) -> bool {
-        base.files.diff(&self.files).any(|item| match item {
-            imbl::ordmap::DiffItem::Add(_, file) => file.add().data_change,
-            imbl::ordmap::DiffItem::Update { new: (_, file), .. } => file.add().data_change,
-            imbl::ordmap::DiffItem::Remove(..) => false,
+        differences(&base.files, &self.files).any(|difference| match difference {
+            Difference::Came(file) => file.add().data_change,
+            Difference::Went(_) => false,
         })
     }
 
@@ -394,6 +436,10 @@ impl Totals {
 }
 
 /// The operation id of a log entry of ours.
+/// Where an entry names the commit before it, so that one that stands where others were cleaned up is
+/// told apart.
+const PREVIOUS: &str = "tarnPrevious";
+
 pub(crate) fn operation_of(actions: &[Action]) -> Option<Uuid> {
     actions.iter().find_map(|action| match action {
         Action::CommitInfo(info) => operation_id(info),

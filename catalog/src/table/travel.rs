@@ -40,7 +40,7 @@ impl LakeTable {
             return Err(not_found());
         }
         let listing = self.log.list().await?;
-        if listing.is_cleaned() && !listing.reaches(version) {
+        if listing.is_cleaned() && listing.oldest().is_none_or(|oldest| version < oldest) {
             return Err(not_found());
         }
         let loaded = Arc::new(load(&self.log, &listing, version).await?.snapshot);

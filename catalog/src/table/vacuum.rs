@@ -52,7 +52,11 @@ impl LakeTable {
             self.add_files_since(&head, cutoff, &mut kept).await?;
         }
         for version in pinned {
-            let snapshot = self.at_version(*version).await?;
+            let snapshot = match self.at_version(*version).await {
+                // It was cleaned up while the snapshot was made that names it; nobody can read it.
+                Err(Error::VersionNotFound { .. }) => continue,
+                found => found?,
+            };
             kept.extend(names(snapshot.files().map(|file| file.path())));
         }
         let removed: HashSet<Path> = names(head.removed_since(i64::MIN)).collect();
@@ -103,14 +107,16 @@ impl LakeTable {
             kept.extend(names(oldest.files().map(|file| file.path())));
         }
         let mut entries = stream::iter(next..=head.version)
-            .map(|version| self.log.read(version))
+            .map(|version| async move {
+                let entry = self.log.read(version).await?;
+                entry.ok_or_else(|| Error::VersionNotFound { object: self.object.clone(), version })
+            })
             .buffered(READ_AHEAD);
         while let Some(entry) = entries.try_next().await? {
-            let added =
-                entry.iter().flat_map(|entry| &entry.actions).filter_map(|action| match action {
-                    Action::Add(add) => Some(add.path.as_str()),
-                    _ => None,
-                });
+            let added = entry.actions.iter().filter_map(|action| match action {
+                Action::Add(add) => Some(add.path.as_str()),
+                _ => None,
+            });
             kept.extend(names(added));
         }
         Ok(())

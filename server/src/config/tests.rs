@@ -9,7 +9,9 @@ use super::*;
 
 fn serve(arguments: &[&str]) -> Serve {
     let line = ["tarn", "serve"].iter().chain(arguments);
-    let Command::Serve(serve) = CommandLine::try_parse_from(line).unwrap().command;
+    let Command::Serve(serve) = CommandLine::try_parse_from(line).unwrap().command else {
+        panic!("not serve")
+    };
     serve
 }
 

@@ -128,10 +128,23 @@ fn parse_partitioned_by(
     Ok(columns)
 }
 
+/// A token as it reads back the same.
+fn text_of(token: Token) -> String {
+    match token {
+        Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text) => {
+            format!("'{}'", text.replace('\'', "''"))
+        }
+        Token::Word(word) if word.quote_style == Some('"') => {
+            format!("\"{}\"", word.value.replace('"', "\"\""))
+        }
+        token => token.to_string(),
+    }
+}
+
 /// The tokens that are left, as text.
 fn rest_of(parser: &Parser<'_>) -> String {
     let tokens = (0..).map(|nth| parser.peek_nth_token(nth).token);
-    let texts = tokens.take_while(|token| *token != Token::EOF).map(|token| token.to_string());
+    let texts = tokens.take_while(|token| *token != Token::EOF).map(text_of);
     texts.collect::<Vec<_>>().join(" ")
 }
 

@@ -55,7 +55,7 @@ async fn a_long_log_is_cleaned_up_to_what_a_snapshot_holds() {
     assert_eq!(reads("VERSION AS OF 2").await.unwrap(), 3);
     run(&session, "DROP SNAPSHOT early").await.unwrap();
     clean_logs(&engine.catalog, &mut HashMap::new()).await;
-    let gone = reads("VERSION AS OF 2").await.unwrap_err();
+    let gone = reads("VERSION AS OF 3").await.unwrap_err();
     assert_eq!(gone.sqlstate(), "22023", "{gone}");
     assert_eq!(reads("VERSION AS OF 600").await.unwrap(), 3);
     // The log goes on where it was.
