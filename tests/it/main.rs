@@ -7,6 +7,7 @@
     reason = "a test that meets the unexpected must stop"
 )]
 
+mod backup;
 mod clients;
 mod copy;
 mod cost;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
     trials.extend(cost::trials());
     trials.extend(faults::trials());
     trials.extend(heavy::trials());
+    trials.extend(backup::trials());
     trials.extend(stores::trials());
     trials.extend(clients::trials());
     trials.extend(docs::trials(&shared));

@@ -3,6 +3,7 @@
 import datetime
 import decimal
 import json
+import shutil
 import struct
 import uuid
 import zlib
@@ -90,6 +91,23 @@ def test_delta_of_deltalake(pg: psycopg.Connection, folder: Path) -> None:
             pg.execute(change)
     pg.execute("DROP EXTERNAL TABLE theirs")
     assert sorted(file.name for file in Path(path).rglob("*.*")) == before
+
+
+def test_delta_that_is_made_anew(pg: psycopg.Connection, folder: Path) -> None:
+    """Another table in the same folder, of fewer and of more versions: no mixture of the two."""
+    path = folder / "anew"
+    ids = lambda *numbers: pyarrow.table({"id": numbers})  # noqa: E731
+    deltalake.write_deltalake(str(path), ids(1))
+    deltalake.write_deltalake(str(path), ids(2), mode="append")
+    deltalake.write_deltalake(str(path), ids(3), mode="append")
+    pg.execute(f"CREATE EXTERNAL TABLE anew STORED AS delta LOCATION '{path}'")
+    rows = "SELECT id FROM anew ORDER BY id"
+    assert pg.execute(rows).fetchall() == [(1,), (2,), (3,)]
+    for versions in (1, 3, 6):
+        shutil.rmtree(path)
+        for version in range(versions):
+            deltalake.write_deltalake(str(path), ids(100 * versions + version), mode="append")
+        assert pg.execute(rows).fetchall() == [(100 * versions + version,) for version in range(versions)]
 
 
 def field(name: str, kind: str, number: int) -> dict:
