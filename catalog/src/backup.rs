@@ -166,7 +166,7 @@ pub async fn check(stores: Arc<Stores>, clock: Arc<dyn Clock>, deep: bool) -> Re
                     Ok(_) => {}
                     Err(object_store::Error::NotFound { .. }) => {
                         let number = version.number;
-                        checked.problem(&name, format!("the file of version {number} is missing"));
+                        checked.problem(&name, &format!("the file of version {number} is missing"));
                     }
                     Err(error) => return Err(Error::store("read", &path)(error)),
                 }
@@ -179,7 +179,7 @@ pub async fn check(stores: Arc<Stores>, clock: Arc<dyn Clock>, deep: bool) -> Re
             Ok((table, at)) => checked.table(&name, &table, &at, deep).await?,
             Err(error @ (Error::Corrupt { .. } | Error::NotFound { .. })) => {
                 checked.tables += 1;
-                checked.problem(&name, error.to_string());
+                checked.problem(&name, &error.to_string());
             }
             Err(error) => return Err(error),
         }
@@ -189,7 +189,7 @@ pub async fn check(stores: Arc<Stores>, clock: Arc<dyn Clock>, deep: bool) -> Re
 }
 
 impl Checked {
-    fn problem(&mut self, name: &str, what: String) {
+    fn problem(&mut self, name: &str, what: &str) {
         self.problems.push(format!("{name}: {what}"));
     }
 
@@ -202,7 +202,7 @@ impl Checked {
     ) -> Result<()> {
         self.tables += 1;
         for what in table.check_log(at).await? {
-            self.problem(name, what);
+            self.problem(name, &what);
         }
         let place = table.location();
         let held: HashMap<Path, u64> = place
@@ -224,7 +224,7 @@ impl Checked {
                 Some(_) => None,
             };
             if let Some(wrong) = wrong {
-                self.problem(name, format!("\"{}\" {wrong}", file.path()));
+                self.problem(name, &format!("\"{}\" {wrong}", file.path()));
             }
         }
         Ok(())
@@ -238,7 +238,7 @@ impl Checked {
             match table.at_version(version).await {
                 Ok(_) => {}
                 Err(error @ (Error::Corrupt { .. } | Error::VersionNotFound { .. })) => {
-                    self.problem(&entry.qualified_name(), error.to_string());
+                    self.problem(&entry.qualified_name(), &error.to_string());
                 }
                 Err(error) => return Err(error),
             }

@@ -44,7 +44,7 @@ pub(crate) enum Command {
     ///
     /// A flag wins over its environment variable, that over the configuration file, that over the
     /// default.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Copy a warehouse, as it is at one moment, while servers go on
     ///
     /// Done again to the same place, it copies what is new alone.

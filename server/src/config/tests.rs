@@ -12,7 +12,7 @@ fn serve(arguments: &[&str]) -> Serve {
     let Command::Serve(serve) = CommandLine::try_parse_from(line).unwrap().command else {
         panic!("not serve")
     };
-    serve
+    *serve
 }
 
 fn file(text: &str) -> Result<Options> {
