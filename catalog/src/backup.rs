@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! backup    the catalog at one version, each table as that catalog has it, models    others go on writing
-//!           data files ──> tables' logs ──> the catalog's log ──> what says that it is whole
+//!           data files ──> not whole ──> tables' logs ──> the catalog's log ──> whole
 //! restore   the same order into a warehouse that is empty
 //! check     what the logs say against what the store holds
 //! ```
@@ -90,6 +90,7 @@ pub async fn backup(stores: Arc<Stores>, clock: Arc<dyn Clock>, to: &Location) -
     begin(to, &id).await?;
     let mut copy = Copy { from: &from, to, copied: Copied::default() };
     copy.copied.catalog_version = version.version;
+    let mut tables = Vec::new();
     for entry in snapshot.entries() {
         if let Definition::Model { versions, .. } = &entry.definition {
             for version in versions {
@@ -102,11 +103,21 @@ pub async fn backup(stores: Arc<Stores>, clock: Arc<dyn Clock>, to: &Location) -
             for version in snapshot.pinned_versions(entry.id) {
                 pinned.push(table.at_version(version).await?);
             }
-            copy.table(&table, &at, &pinned).await?;
+            copy.data_files(&table, &at, &pinned).await?;
             copy.copied.tables += 1;
+            let oldest = pinned.iter().map(|version| version.version).min();
+            tables.push((table, oldest.unwrap_or(at.version), at.version));
         }
     }
-    copy.table(&entries, &version, &[]).await?;
+    copy.data_files(&entries, &version, &[]).await?;
+    tables.push((entries, version.version, version.version));
+    // From here on the copy is neither the older backup nor this one.
+    write_manifest(to, &Manifest { warehouse: id.clone(), whole: None }).await?;
+    for (table, oldest, newest) in tables {
+        for path in table.log_files(oldest, newest).await? {
+            copy.file(&path, None).await?;
+        }
+    }
     let copied = copy.copied;
     let whole = Whole {
         catalog_version: copied.catalog_version,
@@ -142,8 +153,9 @@ pub async fn restore(from: &Location, to: &Location) -> Result<Copied> {
         .filter(|(path, _)| *path != manifest)
         .partition(|(path, _)| path.prefix_matches(&last));
     copy.files(rest).await?;
+    // The newest entries first: until the oldest is there, too, it is a log with a gap, which nobody opens.
     log.sort();
-    for (path, size) in log {
+    for (path, size) in log.into_iter().rev() {
         copy.file(&path, Some(size)).await?;
     }
     Ok(copy.copied)
@@ -267,8 +279,8 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
-    /// The files of a version and of pinned ones, then the log that leads to them.
-    async fn table(
+    /// The files of a version and of pinned ones.
+    async fn data_files(
         &mut self,
         table: &Arc<LakeTable>,
         at: &TableSnapshot,
@@ -280,12 +292,7 @@ impl Copy<'_> {
                 files.insert((data_path(table, file)?, file.byte_count()));
             }
         }
-        self.files(files).await?;
-        let oldest = pinned.iter().map(|version| version.version).min();
-        for path in table.log_files(oldest.unwrap_or(at.version), at.version).await? {
-            self.file(&path, None).await?;
-        }
-        Ok(())
+        self.files(files).await
     }
 
     async fn files(&mut self, files: impl IntoIterator<Item = (Path, u64)>) -> Result<()> {

@@ -150,7 +150,10 @@ impl LakeTable {
                         snapshot = self.advance(&snapshot, entry)?;
                     }
                     // One of the two was put where others had been cleaned up.
-                    Some(_) => snapshot = self.begin_again().await?,
+                    Some(_) => {
+                        self.begin_again().await?;
+                        break;
+                    }
                     None if snapshot.version >= reached => {
                         self.asked_at_micros.fetch_max(asked_at, Ordering::AcqRel);
                         return Ok(self.current());

@@ -103,11 +103,7 @@ impl Function {
 
     /// An argument of no type yet as the JSON that it takes.
     fn typed(self, argument: ast::Expr) -> ast::Expr {
-        let untyped = matches!(&argument, ast::Expr::Value(value) if matches!(
-            value.value,
-            ast::Value::SingleQuotedString(_) | ast::Value::Null | ast::Value::Placeholder(_)
-        ));
-        if !untyped || self.gives == Gives::Elements {
+        if !is_untyped(&argument) || self.gives == Gives::Elements {
             return argument;
         }
         let data_type = match self.json() {
@@ -134,6 +130,23 @@ pub(crate) fn functions() -> Vec<ScalarUDF> {
         _ => None,
     }));
     functions
+}
+
+/// Whether it is a literal or a parameter, whose type is that of where it stands.
+fn is_untyped(argument: &ast::Expr) -> bool {
+    use ast::Value as V;
+    match argument {
+        ast::Expr::Nested(inner) => is_untyped(inner),
+        ast::Expr::Value(value) => matches!(
+            value.value,
+            V::SingleQuotedString(_)
+                | V::EscapedStringLiteral(_)
+                | V::DollarQuotedString(_)
+                | V::Null
+                | V::Placeholder(_)
+        ),
+        _ => false,
+    }
 }
 
 /// A call in FROM.

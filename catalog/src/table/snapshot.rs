@@ -435,11 +435,11 @@ impl Totals {
     }
 }
 
-/// The operation id of a log entry of ours.
 /// Where an entry names the commit before it, so that one that stands where others were cleaned up is
 /// told apart.
 const PREVIOUS: &str = "tarnPrevious";
 
+/// The operation id of a log entry of ours.
 pub(crate) fn operation_of(actions: &[Action]) -> Option<Uuid> {
     actions.iter().find_map(|action| match action {
         Action::CommitInfo(info) => operation_id(info),
