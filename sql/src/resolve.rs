@@ -682,9 +682,23 @@ fn refuse_dropped_clauses(statement: &ast::Statement) -> Result<()> {
     impl Visitor for Refuse {
         type Break = ();
         fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<()> {
-            if let ast::TableFactor::Table { version, sample, with_hints, partitions, .. } = factor
+            if let ast::TableFactor::UNNEST { with_ordinality: true, .. }
+            | ast::TableFactor::Function { with_ordinality: true, .. } = factor
+            {
+                self.0 = Some(Error::unsupported("WITH ORDINALITY is not supported"));
+                return ControlFlow::Break(());
+            }
+            if let ast::TableFactor::Table {
+                version,
+                sample,
+                with_hints,
+                partitions,
+                with_ordinality,
+                ..
+            } = factor
             {
                 let clause = match () {
+                    () if *with_ordinality => "WITH ORDINALITY",
                     () if version.is_some() => "this form of AS OF",
                     () if sample.is_some() => "TABLESAMPLE",
                     () if !with_hints.is_empty() => "WITH (hints)",
