@@ -17,6 +17,7 @@ mod block;
 mod chunk;
 mod clean;
 mod csv;
+mod found;
 mod json_lines;
 mod line_end;
 mod options;
@@ -24,6 +25,7 @@ mod parallel;
 mod plain;
 mod reading;
 mod records;
+mod rescue;
 mod row_error;
 mod scan;
 mod skipped;
@@ -38,13 +40,17 @@ use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 
 pub use chunk::{Chunk, Decoded, Rejected};
-pub use options::{Format, Header, OnError, Options, UnknownFields};
+pub(crate) use found::Fields;
+pub use found::FoundColumn;
+pub use options::{Format, Header, OnError, Options, RESCUED, UnknownFields};
 pub use parallel::decode_stream;
 pub use row_error::RowError;
 pub use skipped::Skipped;
 
 use crate::error::Result;
 use chunk::Layout;
+pub use rescue::rescued_of;
+pub(crate) use rescue::{Rescued, json_string, json_value};
 use split::Splitter;
 
 /// Turns the bytes of one input into batches, piece by piece.

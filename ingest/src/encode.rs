@@ -14,6 +14,7 @@ use crate::dialect::Dialect;
 use crate::error::{Error, Result};
 use crate::text::Zone;
 use delimited::Delimited;
+pub(crate) use json_lines::Column as JsonColumn;
 use json_lines::JsonLines;
 
 /// How rows are to be written.

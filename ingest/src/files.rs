@@ -2,14 +2,18 @@
 //!
 //! ```text
 //! list(pattern) -> File (identity) -> read: ranges -> decompress -> decode_stream --+--> Origin::tag -> rows
-//!                                           parquet footer -> row groups -> convert-+
+//!                                           parquet footer -> row groups -> mapping-+
+//!                                           avro header -> blocks -> mapping--------+
 //! rows -> encode -> compress -> put;   rows -> parquet -> put
 //! ```
 //!
 //! Never: a whole file in memory, or a file that changed between being listed and being read.
 
+mod avro_file;
 mod convert;
+mod found;
 mod list;
+mod mapping;
 mod parquet_file;
 mod read;
 #[cfg(test)]
@@ -23,8 +27,11 @@ use bytes::Bytes;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
 
+pub use avro_file::avro_schema;
+pub use found::found_columns;
 pub use list::list;
-pub use parquet_file::{ParquetOptions, parquet_schema};
+pub use mapping::TypedOptions;
+pub use parquet_file::parquet_schema;
 pub use read::{FileFormat, ReadOptions, Tally, read, read_all};
 pub use write::{WriteFormat, write};
 

@@ -31,7 +31,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast;
 use ingest::{Check, Validation};
 
-pub(crate) use append::{AppendJob, append, append_batch, append_unnamed};
+pub(crate) use append::{AppendJob, append, append_batch, append_evolved, append_unnamed};
 pub(crate) use apply::{delete_all, run};
 pub(crate) use assignments::assignments;
 pub(crate) use change::{

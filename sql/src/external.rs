@@ -21,6 +21,7 @@ use ingest::files::{self, File, ReadOptions, Tally};
 use object_store::path::Path;
 
 use crate::error::{Error, Result, state};
+use crate::schema_evolution::Mode;
 use crate::session::Session;
 use crate::statement::copy;
 use crate::statement::create_external_table::Format;
@@ -98,7 +99,7 @@ pub(crate) async fn scan(
     let threads = session.engine().config.threads.max(1);
     let streams = threads.min(found.files.len());
     let read = ReadOptions {
-        format: options.read_format(&schema, copy::zone(session))?,
+        format: options.read_format(&schema, copy::zone(session), Mode::Strict)?,
         compression: options.compression(),
         threads: threads / streams,
         origin: None,

@@ -33,6 +33,7 @@ mod parser;
 mod pg_catalog;
 mod plan;
 mod resolve;
+mod schema_evolution;
 mod search;
 mod semantics;
 mod session;

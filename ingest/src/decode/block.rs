@@ -3,6 +3,8 @@
 //! Never: a copy of a field that stands in the input as it is meant; only those with escapes are
 //! written anew.
 
+use std::ops::Range;
+
 /// Where the text of a field lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
@@ -44,6 +46,9 @@ pub(super) struct Block {
     pub(super) rewritten: String,
     /// Where each row comes from.
     pub(super) extents: Vec<Extent>,
+    /// Fields that no column has the name of, where they are kept: of which row of the block, and where
+    /// their names and values lie in the input.
+    pub(super) unknown: Vec<(usize, Range<usize>, Range<usize>)>,
 }
 
 /// Where a row's record starts and ends in the input, and its number there.
@@ -69,6 +74,7 @@ impl Block {
         self.spans.clear();
         self.rewritten.clear();
         self.extents.clear();
+        self.unknown.clear();
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -76,13 +82,14 @@ impl Block {
     }
 
     /// The length to which [`Block::undo`] returns.
-    pub(super) fn mark(&self) -> (usize, usize) {
-        (self.spans.len(), self.rewritten.len())
+    pub(super) fn mark(&self) -> (usize, usize, usize) {
+        (self.spans.len(), self.rewritten.len(), self.unknown.len())
     }
 
-    pub(super) fn undo(&mut self, (spans, rewritten): (usize, usize)) {
+    pub(super) fn undo(&mut self, (spans, rewritten, unknown): (usize, usize, usize)) {
         self.spans.truncate(spans);
         self.rewritten.truncate(rewritten);
+        self.unknown.truncate(unknown);
     }
 
     /// The texts of the block, with those of the input that they refer to.

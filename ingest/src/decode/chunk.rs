@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{FieldRef, Fields, Schema, SchemaRef};
 use bytes::Bytes;
 
 use super::block::NullRule;
@@ -14,7 +14,7 @@ use super::clean::Clean;
 use super::csv::Csv;
 use super::json_lines::JsonLines;
 use super::line_end::LineEnd;
-use super::options::{Format, Header, Options};
+use super::options::{Format, Header, Options, RESCUED};
 use super::plain::Plain;
 use super::reading::Reading;
 use super::row_error::{Place, RowError};
@@ -26,7 +26,11 @@ use crate::text::Parser;
 #[derive(Debug)]
 pub(super) struct Layout {
     schema: SchemaRef,
+    /// The columns that the input has.
+    fields: Fields,
     columns: Vec<Column>,
+    /// Where the column is that takes what no other does.
+    rescued: Option<usize>,
     options: Options,
 }
 
@@ -51,10 +55,15 @@ impl Layout {
             force_null: options.force_null.contains(name),
             force_not_null: options.force_not_null.contains(name),
         };
-        let columns = schema.fields().iter().map(|field| column(field.name())).collect();
-        let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
-        let layout =
-            Self { schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())), columns, options };
+        let nullable =
+            schema.fields().iter().map(|f| Arc::new(f.as_ref().clone().with_nullable(true)));
+        let nullable: Vec<FieldRef> = nullable.collect();
+        let rescued = if options.rescues { Some(schema.index_of(RESCUED)?) } else { None };
+        let read = nullable.iter().enumerate().filter(|(at, _)| Some(*at) != rescued);
+        let fields: Fields = read.map(|(_, field)| Arc::clone(field)).collect();
+        let columns = fields.iter().map(|field| column(field.name())).collect();
+        let schema = Arc::new(Schema::new(nullable));
+        let layout = Self { schema, fields, columns, rescued, options };
         // Types that cannot be read are found out before the first byte.
         layout.parsers()?;
         Ok(layout)
@@ -68,12 +77,16 @@ impl Layout {
         &self.options
     }
 
+    pub(super) fn rescued(&self) -> Option<usize> {
+        self.rescued
+    }
+
     pub(super) fn columns(&self) -> &[Column] {
         &self.columns
     }
 
     pub(super) fn parsers(&self) -> Result<Vec<Parser>> {
-        self.schema.fields().iter().map(|field| Parser::new(field, &self.options.zone)).collect()
+        self.fields.iter().map(|field| Parser::new(field, &self.options.zone)).collect()
     }
 
     /// What is NULL in a column.
@@ -206,7 +219,7 @@ impl Chunk {
         match &self.layout.options.format {
             Format::JsonLines(unknown) => {
                 let clean = Clean::new(&self.bytes, b"\n\"\\{}[]:,");
-                let records = JsonLines::new(&clean.text, self.layout.schema.fields(), *unknown);
+                let records = JsonLines::new(&clean.text, &self.layout.fields, *unknown);
                 Reading::new(self, &clean)?.run(records)
             }
             Format::Delimited(dialect) => match dialect.quoting {

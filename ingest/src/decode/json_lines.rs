@@ -52,7 +52,17 @@ impl<'a> JsonLines<'a> {
         let mut expected = 0;
         scanner.members(|scanner, key| {
             let Some(column) = self.column(scanner, key, expected)? else {
-                return scanner.value().map(drop);
+                let value = scanner.value()?;
+                if self.unknown == UnknownFields::RefuseValues && value.kind != Kind::Null {
+                    return Err(unknown_field(scanner.text(key)));
+                }
+                if self.unknown == UnknownFields::Rescue && value.kind != Kind::Null {
+                    let quotes = usize::from(matches!(value.kind, Kind::String { .. }));
+                    let value = offset + value.start - quotes..offset + value.end + quotes;
+                    let key = offset + key.start - 1..offset + key.end + 1;
+                    block.unknown.push((block.rows(), key, value));
+                }
+                return Ok(());
             };
             // Producers write the same fields in the same order.
             expected = column + 1;
@@ -83,8 +93,8 @@ impl<'a> JsonLines<'a> {
         };
         match (self.by_name.get(name), self.unknown) {
             (Some(column), _) => Ok(Some(*column)),
-            (None, UnknownFields::Ignore) => Ok(None),
             (None, UnknownFields::Refuse) => Err(unknown_field(name)),
+            (None, _) => Ok(None),
         }
     }
 
@@ -191,7 +201,10 @@ fn literal(
                 let name = scanner.text(key);
                 let Some(index) = fields.iter().position(|field| field.name() == name) else {
                     return match unknown {
-                        UnknownFields::Refuse => Err(unknown_field(name)),
+                        // What is rescued is whole fields.
+                        UnknownFields::Refuse
+                        | UnknownFields::RefuseValues
+                        | UnknownFields::Rescue => Err(unknown_field(name)),
                         UnknownFields::Ignore => scanner.value().map(drop),
                     };
                 };

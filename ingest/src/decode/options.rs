@@ -5,6 +5,10 @@
 use crate::dialect::Dialect;
 use crate::text::Zone;
 
+/// The column that takes what no other does, of tables that keep it: a JSON object of fields that no
+/// column has the name of, and of values that their columns refuse.
+pub const RESCUED: &str = "_rescued_data";
+
 /// How the bytes are to be read.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -18,6 +22,9 @@ pub struct Options {
     pub force_not_null: Vec<String>,
     /// What happens to a row that cannot be read.
     pub on_error: OnError,
+    /// Whether a value that its column refuses is kept in the column [`RESCUED`], which the rows have
+    /// and the input does not.
+    pub rescues: bool,
     /// The zone of times that are written without an offset.
     pub zone: Zone,
     /// A longer row is an error, so that no input can use up the memory.
@@ -43,8 +50,12 @@ pub enum Format {
 pub enum UnknownFields {
     /// The row is refused.
     Refuse,
+    /// The row is refused unless the field is null.
+    RefuseValues,
     /// The field is passed over.
     Ignore,
+    /// The field is kept in the column [`RESCUED`].
+    Rescue,
 }
 
 /// What the first record is.
@@ -76,6 +87,7 @@ impl Options {
             force_null: Vec::new(),
             force_not_null: Vec::new(),
             on_error: OnError::Stop,
+            rescues: false,
             zone: Zone::UTC,
             row_bytes_max: 64 << 20,
             chunk_bytes: 4 << 20,

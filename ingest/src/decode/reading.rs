@@ -3,8 +3,9 @@
 //! Never: two bad rows in another order than PostgreSQL would meet them.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
-use arrow::array::{BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::filter_record_batch;
 
 use super::block::{Block, Extent, NullRule, Span};
@@ -12,6 +13,7 @@ use super::chunk::{Chunk, Decoded, Layout, Rejected};
 use super::clean::Clean;
 use super::options::{Format, Header, OnError};
 use super::records::{Found, Malformed, Record, Records};
+use super::rescue::{self, Rescued, json_string};
 use super::row_error::{Place, RowError};
 use super::split::lines;
 use crate::error::{Error, Result};
@@ -30,6 +32,8 @@ pub(super) struct Reading<'a> {
     decoded: Decoded,
     /// Rows of the batch at hand that were refused after they were appended.
     bad_rows: HashSet<usize>,
+    /// What no column of the batch at hand takes.
+    rescued: Rescued,
 }
 
 impl<'a> Reading<'a> {
@@ -37,7 +41,8 @@ impl<'a> Reading<'a> {
         let layout = chunk.layout();
         let parsers = layout.parsers()?;
         let decoded = Decoded::default();
-        Ok(Self { chunk, layout, clean, parsers, decoded, bad_rows: HashSet::new() })
+        let (bad_rows, rescued) = (HashSet::new(), Rescued::default());
+        Ok(Self { chunk, layout, clean, parsers, decoded, bad_rows, rescued })
     }
 
     pub(super) fn run(mut self, mut records: impl Records) -> Result<Decoded> {
@@ -216,6 +221,14 @@ impl<'a> Reading<'a> {
             let mut from = 0;
             while let Err(refused) = self.parsers[index].extend(&column_texts[from..]) {
                 let row = from + refused.index;
+                if self.layout.rescued().is_some() {
+                    let text = column_texts[row].unwrap_or_default();
+                    let value = self.value_of(&block.extents[row], &column.name, text);
+                    self.rescued.push(batch_rows + row, json_string(&column.name), value);
+                    self.parsers[index].append(None).map_err(Error::Value)?;
+                    from = row + 1;
+                    continue;
+                }
                 let place = column.place(column_texts[row]);
                 let Extent { start, end, row: number } = block.extents[row];
                 let error = self.row_error(start, end, place, refused.error);
@@ -232,7 +245,20 @@ impl<'a> Reading<'a> {
                 from = row + 1;
             }
         }
+        for (row, name, value) in &block.unknown {
+            let part = |of: &Range<usize>| self.clean.text[of.clone()].to_owned();
+            self.rescued.push(batch_rows + row, part(name), part(value));
+        }
         first_refused.map_or(Ok(()), |error| Err(Box::new(error).into()))
+    }
+
+    /// A value that its column refuses, as JSON.
+    fn value_of(&self, row: &Extent, column: &str, text: &str) -> String {
+        let member = match self.layout.options().format {
+            Format::JsonLines(_) => rescue::member(&self.clean.text[row.start..row.end], column),
+            Format::Delimited(_) => None,
+        };
+        member.map_or_else(|| json_string(text), str::to_owned)
     }
 
     /// Puts the rows read so far into a batch, without the refused ones.
@@ -240,7 +266,12 @@ impl<'a> Reading<'a> {
         if rows == 0 {
             return Ok(());
         }
-        let arrays = self.parsers.iter_mut().map(Parser::finish).collect::<Result<_>>()?;
+        let mut arrays: Vec<ArrayRef> =
+            self.parsers.iter_mut().map(Parser::finish).collect::<Result<_>>()?;
+        if let Some(at) = self.layout.rescued() {
+            let schema = self.layout.schema();
+            arrays.insert(at, self.rescued.finish(schema.field(at), rows)?);
+        }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let mut batch = RecordBatch::try_new_with_options(self.layout.schema(), arrays, &options)?;
         if !self.bad_rows.is_empty() {

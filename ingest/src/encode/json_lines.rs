@@ -61,7 +61,7 @@ fn object(keys: &[Vec<u8>], columns: &[Column], row: usize, out: &mut Vec<u8>) {
 
 /// A column and how its values become JSON.
 #[derive(Debug)]
-struct Column {
+pub(crate) struct Column {
     formatter: Formatter,
     shape: Shape,
 }
@@ -82,7 +82,8 @@ enum Shape {
 }
 
 impl Column {
-    fn new(field: &Field, array: &dyn Array, zone: &Zone) -> Result<Self> {
+    /// The values of an array, which the field names the type of.
+    pub(crate) fn new(field: &Field, array: &dyn Array, zone: &Zone) -> Result<Self> {
         use DataType as D;
         let formatter = Formatter::new(array, zone)?;
         let type_name = field.metadata().get(TYPE_KEY).map(String::as_str);
@@ -116,7 +117,8 @@ impl Column {
         Ok(Self { formatter, shape })
     }
 
-    fn write(&self, row: usize, out: &mut Vec<u8>) {
+    /// Appends a value as JSON.
+    pub(crate) fn write(&self, row: usize, out: &mut Vec<u8>) {
         if self.formatter.is_null(row) {
             out.extend_from_slice(b"null");
             return;

@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::{CastOptions, cast_with_options};
+use arrow::array::{Array, ArrayRef, AsArray, StringArray, new_null_array};
+use arrow::compute::{CastOptions, cast_with_options, concat};
 use arrow::datatypes::{DataType, Field, TimeUnit, TimestampNanosecondType};
 use bytes::Bytes;
 
-use crate::decode::RowError;
+use crate::decode::{Rescued, RowError, json_string, json_value};
+use crate::encode::JsonColumn;
 use crate::error::Result;
 use crate::text::{Formatter, Parser, TYPE_KEY, ValueError, Zone};
 
@@ -31,6 +32,8 @@ enum Way {
     Cast,
     /// A timestamp in nanoseconds, which may be more precise than the table's.
     Nanoseconds,
+    /// The 16 bytes of a UUID.
+    Uuid,
     /// Each value is written as text and read again.
     Text,
 }
@@ -39,7 +42,10 @@ impl Conversion {
     /// A conversion; with `truncate`, nanoseconds are cut to microseconds without an error.
     pub(super) fn new(from: &DataType, to: &Field, zone: Zone, truncate: bool) -> Result<Self> {
         // A type that text alone knows (uuid, varchar ...) is checked by its parser.
-        let way = if to.metadata().contains_key(TYPE_KEY) {
+        let is_uuid = to.metadata().get(TYPE_KEY).is_some_and(|kind| kind == "uuid");
+        let way = if is_uuid && *from == DataType::FixedSizeBinary(16) {
+            Way::Uuid
+        } else if to.metadata().contains_key(TYPE_KEY) {
             Way::Text
         } else if from == to.data_type() {
             Way::None
@@ -56,6 +62,13 @@ impl Conversion {
     pub(super) fn apply(&self, column: &ArrayRef, first_row: u64) -> Result<ArrayRef> {
         match self.way {
             Way::None => Ok(Arc::clone(column)),
+            Way::Uuid => {
+                let uuids = column.as_fixed_size_binary().iter().map(|bytes| {
+                    let bytes: [u8; 16] = bytes?.try_into().ok()?;
+                    Some(uuid::Uuid::from_bytes(bytes).to_string())
+                });
+                Ok(Arc::new(uuids.collect::<StringArray>()))
+            }
             Way::Text => self.through_text(column, first_row),
             Way::Nanoseconds if self.keep_nanoseconds && has_nanoseconds(column) => {
                 Err(self.too_precise(column, first_row)?)
@@ -69,6 +82,31 @@ impl Conversion {
                 }
             }
         }
+    }
+
+    /// The same; values that the column refuses are rescued and NULL here.
+    pub(super) fn apply_or_rescue(
+        &self,
+        column: &ArrayRef,
+        first_row: u64,
+        rescued: &mut Rescued,
+    ) -> Result<ArrayRef> {
+        if let Ok(converted) = self.apply(column, first_row) {
+            return Ok(converted);
+        }
+        let name = json_string(self.to.name());
+        let from = Field::new(self.to.name(), column.data_type().clone(), true);
+        let json = JsonColumn::new(&from, column, &Zone::UTC)?;
+        let values = (0..column.len()).map(|row| {
+            let value = column.slice(row, 1);
+            self.apply(&value, first_row).or_else(|_| {
+                rescued.push(row, name.clone(), json_value(&json, row));
+                Ok(new_null_array(self.to.data_type(), 1))
+            })
+        });
+        let values = values.collect::<Result<Vec<ArrayRef>>>()?;
+        let values: Vec<&dyn Array> = values.iter().map(AsRef::as_ref).collect();
+        Ok(concat(&values)?)
     }
 
     fn through_text(&self, column: &ArrayRef, first_row: u64) -> Result<ArrayRef> {

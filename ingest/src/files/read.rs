@@ -14,8 +14,8 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, future, stream};
 
-use super::parquet_file::{self, ParquetOptions};
-use super::{Compression, File};
+use super::mapping::TypedOptions;
+use super::{Compression, File, avro_file, parquet_file};
 use crate::decode::{self, Decoded, Decoder, Skipped, decode_stream};
 use crate::error::{Error, Result};
 use crate::origin::Origin;
@@ -25,7 +25,7 @@ use crate::origin::Origin;
 pub struct ReadOptions {
     /// The format.
     pub format: FileFormat,
-    /// The compression; without it, the file's name tells. Parquet has its own.
+    /// The compression; without it, the file's name tells. Parquet and Avro have their own.
     pub compression: Option<Compression>,
     /// So many threads decode at once.
     pub threads: usize,
@@ -39,7 +39,9 @@ pub enum FileFormat {
     /// csv, text or JSON lines.
     Decoded(decode::Options),
     /// Parquet.
-    Parquet(ParquetOptions),
+    Parquet(TypedOptions),
+    /// Avro's object container files.
+    Avro(TypedOptions),
 }
 
 /// The file is asked for in ranges of this length, of which so many are on their way at once.
@@ -60,7 +62,8 @@ pub fn read(
         None => Arc::clone(schema),
     };
     let rows = match options.format {
-        FileFormat::Parquet(parquet) => parquet_file::read(file.clone(), brought, parquet).boxed(),
+        FileFormat::Parquet(typed) => parquet_file::read(file.clone(), brought, typed).boxed(),
+        FileFormat::Avro(typed) => avro_file::read(file.clone(), brought, typed).boxed(),
         FileFormat::Decoded(decode) => {
             let compression = options.compression.unwrap_or_else(|| Compression::of(&file.url));
             let decoder = Decoder::new(&brought, decode)?;
@@ -150,7 +153,7 @@ fn tagged(origin: &Origin, schema: &SchemaRef, decoded: Decoded) -> Result<Decod
 }
 
 /// The bytes of a file, decompressed.
-fn decompressed(
+pub(super) fn decompressed(
     file: &File,
     compression: Compression,
 ) -> Result<BoxStream<'static, Result<Bytes>>> {
@@ -193,7 +196,7 @@ fn unwrapped(error: AnyError) -> Option<AnyError> {
 }
 
 /// The bytes of a file.
-fn ranges(file: &File) -> BoxStream<'static, Result<Bytes>> {
+pub(super) fn ranges(file: &File) -> BoxStream<'static, Result<Bytes>> {
     let size = file.meta.size;
     let file = file.clone();
     stream::iter((0..size).step_by(RANGE_BYTES as usize))

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::text::{Formatter, Zone};
 
 mod found;
+mod from_avro;
 mod from_parquet;
 mod from_text;
 mod written;

@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Schema, SchemaRef};
+use catalog::Commit;
 use datafusion::error::Result as DfResult;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -14,7 +15,7 @@ use ingest::Validation;
 use uuid::Uuid;
 
 use super::returning::Returned;
-use super::{generated, validation};
+use super::{generated, land, validation};
 use crate::commitment::{Commitment, Committing};
 use crate::error::Result;
 use crate::resolve::Pinned;
@@ -130,6 +131,24 @@ fn until_committing(
         Poll::Ready(None)
     });
     (Box::pin(RecordBatchStreamAdapter::new(schema, rows.chain(end))), mark)
+}
+
+/// Adds rows in the commit that gives the table the columns which they need: from `base` to `evolved`.
+pub(crate) async fn append_evolved(
+    session: &Session,
+    base: &Pinned,
+    evolved: &Pinned,
+    mut commit: Commit,
+    rows: SendableRecordBatchStream,
+    source: &str,
+) -> Result<u64> {
+    let rows = Stamp::new(session, source).apply(rows, &evolved.snapshot.schema);
+    let validation = validation(session, evolved)?;
+    let writer = session.engine().writer(base.id, &base.table);
+    let written = writer.write(&evolved.snapshot, rows, &validation).await?;
+    commit.adds.extend(written.adds);
+    land(session, base, commit).await?;
+    Ok(written.rows)
 }
 
 /// Adds rows to a table that has no name yet.

@@ -17,7 +17,7 @@ use crate::output::{Notice, Output};
 use crate::resolve::{Pinned, QualifiedName, split_name};
 use crate::session::Session;
 use crate::statement::{create_table, drop};
-use evolution::Evolution;
+pub(crate) use evolution::Evolution;
 
 /// Carries the operations out, one after another.
 pub(crate) async fn run(session: &Session, alter: &ast::AlterTable) -> Result<Output> {

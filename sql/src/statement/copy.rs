@@ -19,6 +19,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
+use ingest::decode::RESCUED;
 use ingest::text::Zone;
 
 use crate::dml;
@@ -26,6 +27,7 @@ use crate::error::{Error, Result, state};
 use crate::output::{CopyFormat, CopyIn, Notice, Output};
 use crate::parser::{expect_word, expected, parse_word, syntax_error};
 use crate::resolve::{Pinned, fold};
+use crate::schema_evolution::{self, Mode};
 use crate::session::Session;
 use crate::statement::create_external_table;
 use complete::Complete;
@@ -93,6 +95,7 @@ pub(crate) fn external_options(
         F::Text => FileFormat::Text,
         F::JsonLines => FileFormat::JsonLines,
         F::Parquet | F::Delta => FileFormat::Parquet,
+        F::Avro => FileFormat::Avro,
     };
     options::of_external(text, url, format)
 }
@@ -145,8 +148,10 @@ async fn from_client(
     let pinned = dml::target(session, name).await?;
     let input = input_schema(&pinned, columns)?;
     let binary = options.format == FileFormat::Binary;
-    let decoder = (!binary).then(|| options.decoder(&input, zone(session))).transpose()?;
-    let complete = Complete::new(session, &dml::user_schema(&pinned.snapshot.schema), &input)?;
+    let mode = Mode::of(&pinned.snapshot.configuration);
+    let read = if binary { Arc::clone(&input) } else { read_schema(&pinned, &input) };
+    let decoder = (!binary).then(|| options.decoder(&read, zone(session), mode)).transpose()?;
+    let complete = Complete::new(session, &dml::user_schema(&pinned.snapshot.schema), &read)?;
     let job = dml::AppendJob::new(session, &pinned, "stdin")?;
     let threads = session.engine().config.threads;
     Ok(Output::CopyIn(CopyIn {
@@ -176,19 +181,34 @@ pub(crate) fn zone_of(name: &str) -> Option<Zone> {
 
 /// The columns of the input: those named, or all that clients supply.
 fn input_schema(pinned: &Pinned, columns: &[String]) -> Result<SchemaRef> {
-    let schema = dml::user_schema(&pinned.snapshot.schema);
+    let schema = schema_evolution::loaded_schema(&pinned.snapshot);
     if columns.is_empty() {
         return Ok(schema);
     }
     super::create_table::refuse_double_names(columns.iter().map(String::as_str))?;
     let fields = columns.iter().map(|column| match schema.field_with_name(column) {
         Ok(field) => Ok(field.clone()),
+        Err(_) if column == RESCUED && pinned.snapshot.schema.index_of(RESCUED).is_ok() => {
+            let message = format!("cannot load column \"{column}\"");
+            Err(Error::new("428C9", message)
+                .with_detail("COPY keeps in it what the other columns do not take."))
+        }
         Err(_) => Err(Error::new(
             state::UNDEFINED_COLUMN,
             format!("column \"{column}\" of relation \"{}\" does not exist", pinned.name.name),
         )),
     });
     Ok(Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?)))
+}
+
+/// The columns that the reader of the input gives: those of the input, and what it rescues.
+pub(super) fn read_schema(pinned: &Pinned, input: &SchemaRef) -> SchemaRef {
+    if Mode::of(&pinned.snapshot.configuration) != Mode::Rescue {
+        return Arc::clone(input);
+    }
+    let rescued = Arc::new(schema_evolution::rescued_column());
+    let fields = input.fields().iter().map(Arc::clone).chain([rescued]);
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 fn table_query(name: &ast::ObjectName, columns: &[String]) -> Result<Box<ast::Query>> {

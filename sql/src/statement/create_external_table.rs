@@ -6,18 +6,19 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::Field;
+use arrow::datatypes::{Field, Schema};
 use catalog::{Change, ColumnEntry, Definition, Entry, ExternalTable};
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
-use ingest::files;
+use ingest::files::{self, ReadOptions};
 
 use crate::error::{Error, Result, state};
 use crate::external::Files;
 use crate::output::{Notice, Output};
 use crate::parser::{expect_word, expected, parse_word, parse_words, syntax_error};
 use crate::resolve::{fold, split_name};
+use crate::schema_evolution::Mode;
 use crate::session::Session;
 use crate::statement::{copy, create_table};
 use crate::types;
@@ -27,6 +28,7 @@ use crate::types;
 pub(crate) enum Format {
     Parquet,
     Delta,
+    Avro,
     Csv,
     Text,
     JsonLines,
@@ -38,17 +40,18 @@ impl Format {
         Ok(match name.to_ascii_lowercase().as_str() {
             "parquet" => Self::Parquet,
             "delta" => Self::Delta,
+            "avro" => Self::Avro,
             "csv" => Self::Csv,
             "text" => Self::Text,
             "json" | "jsonl" | "ndjson" => Self::JsonLines,
-            format @ ("avro" | "orc" | "iceberg" | "arrow") => {
+            format @ ("orc" | "iceberg" | "arrow") => {
                 return Err(Error::unsupported(format!("STORED AS {format} is not supported"))
-                    .with_hint("Formats are parquet, delta, csv, text and json."));
+                    .with_hint("Formats are parquet, delta, avro, csv, text and json."));
             }
             other => {
                 let message = format!("format \"{other}\" not recognized");
                 return Err(Error::new(state::INVALID_PARAMETER_VALUE, message)
-                    .with_hint("Formats are parquet, delta, csv, text and json."));
+                    .with_hint("Formats are parquet, delta, avro, csv, text and json."));
             }
         })
     }
@@ -57,6 +60,7 @@ impl Format {
         match self {
             Self::Parquet => "parquet",
             Self::Delta => "delta",
+            Self::Avro => "avro",
             Self::Csv => "csv",
             Self::Text => "text",
             Self::JsonLines => "json",
@@ -175,7 +179,7 @@ pub(crate) async fn run(session: &Session, create: &CreateExternalTable) -> Resu
         let found = Files::find(session, &create.url, !create.partitioned_by.is_empty()).await?;
         found.refuse_delta().await?;
         if fields.is_empty() {
-            fields = inferred(create.format, &found).await?;
+            fields = inferred(session, create, &found).await?;
         }
     }
     partition(create, &mut fields, &mut table.partition_columns)?;
@@ -214,16 +218,29 @@ fn unchecked(clause: &str) -> Error {
         .with_detail("What others write into the files is not checked.")
 }
 
-/// The columns that the first file says.
-async fn inferred(format: Format, found: &Files) -> Result<Vec<Field>> {
-    if format != Format::Parquet {
-        let message = format!("{} files do not say the types of their columns", format.name());
+/// The columns that the first file says; JSON lines say them by what they hold.
+async fn inferred(
+    session: &Session,
+    create: &CreateExternalTable,
+    found: &Files,
+) -> Result<Vec<Field>> {
+    let Some(first) = found.files.first() else { return Ok(Vec::new()) };
+    let options = copy::external_options(&create.options, &create.url, create.format)?;
+    let none = Arc::new(Schema::empty());
+    let read = ReadOptions {
+        format: options.read_format(&none, copy::zone(session), Mode::Strict)?,
+        compression: options.compression(),
+        threads: session.engine().config.threads,
+        origin: None,
+    };
+    let Some(found) = files::found_columns(std::slice::from_ref(first), &read).await? else {
+        let message =
+            format!("{} files do not say the types of their columns", create.format.name());
         return Err(Error::new(state::INVALID_TABLE_DEFINITION, message)
             .with_hint("Declare the columns: CREATE EXTERNAL TABLE name (column type, ...) ..."));
-    }
-    let Some(first) = found.files.first() else { return Ok(Vec::new()) };
-    let schema = files::parquet_schema(first).await?;
-    schema.fields().iter().map(|field| create_table::stored_field(field, field.name())).collect()
+    };
+    let fields = found.into_iter().map(|column| Arc::new(column.field));
+    fields.map(|field| create_table::stored_field(&field, field.name())).collect()
 }
 
 /// Settles which columns folders tell.

@@ -20,6 +20,7 @@ use crate::lineage;
 use crate::output::{Notice, Output};
 use crate::plan;
 use crate::resolve::{Pinned, QualifiedName, fold, split_name};
+use crate::schema_evolution::{self, Mode};
 use crate::session::Session;
 use crate::statement::select;
 use crate::types;
@@ -40,7 +41,7 @@ pub(crate) const GENERATED_KEY: &str = "tarn.generated";
 pub(crate) async fn run(session: &Session, create: &CreateTable) -> Result<Output> {
     session.refuse_read_only()?;
     let ast = &create.ast;
-    refuse_clauses(ast)?;
+    let configuration = configuration(ast)?;
     let tag = if ast.query.is_some() { "CREATE TABLE AS" } else { "CREATE TABLE" };
     let (name, temporary) = target(session, ast)?;
     if ast.if_not_exists && exists(session, &name, temporary) {
@@ -64,6 +65,18 @@ pub(crate) async fn run(session: &Session, create: &CreateTable) -> Result<Outpu
         }
         None => Vec::new(),
     };
+    spec.configuration.extend(configuration);
+    if Mode::of(&spec.configuration) == Mode::Rescue {
+        if query.is_some() {
+            let what = "CREATE TABLE ... AS does not take schema_evolution = 'rescue'";
+            return Err(Error::unsupported(what)
+                .with_hint("ALTER TABLE ... SET (schema_evolution = 'rescue') after it."));
+        }
+        let mut fields: Vec<Field> =
+            spec.schema.fields().iter().map(|f| f.as_ref().clone()).collect();
+        fields.extend(missing_rescued_column(&fields)?);
+        spec.schema = Arc::new(Schema::new(fields));
+    }
     spec.partition_columns = partition_columns(ast.partition_by.as_deref(), &spec.schema)?;
     if zone(session, &name) == Some(Zone::Raw) && !temporary {
         spec.schema = with_raw_columns(&spec.schema)?;
@@ -191,9 +204,10 @@ pub(crate) fn zone(session: &Session, name: &QualifiedName) -> Option<Zone> {
     }
 }
 
-/// Whatever sqlparser reads and this server does not do is refused: after the known clauses are
-/// taken away, nothing may be left.
-fn refuse_clauses(create: &ast::CreateTable) -> Result<()> {
+/// The properties that `WITH` gives the table. Whatever else sqlparser reads and this server does not do
+/// is refused: after the known clauses are taken away, nothing may be left.
+fn configuration(create: &ast::CreateTable) -> Result<BTreeMap<String, String>> {
+    let mut configuration = BTreeMap::new();
     let mut rest = create.clone();
     let allowed_options =
         match std::mem::replace(&mut rest.table_options, ast::CreateTableOptions::None) {
@@ -206,15 +220,8 @@ fn refuse_clauses(create: &ast::CreateTable) -> Result<()> {
             }
         };
     for (key, value) in options(&allowed_options)? {
-        match key.as_str() {
-            "schema_evolution" if value == "strict" => {}
-            "schema_evolution" => {
-                return Err(Error::unsupported(format!(
-                    "schema_evolution = '{value}' is not supported"
-                ))
-                .with_hint("Only 'strict' is; use ALTER TABLE ... ADD COLUMN."));
-            }
-            other => return Err(unknown_option(other, &["schema_evolution"])),
+        if !schema_evolution::set(&mut configuration, &key, &value)? {
+            return Err(unknown_option(&key, &schema_evolution::OPTIONS));
         }
     }
     rest.temporary = false;
@@ -232,7 +239,7 @@ fn refuse_clauses(create: &ast::CreateTable) -> Result<()> {
             clause.split_whitespace().collect::<Vec<_>>().join(" ")
         )));
     }
-    Ok(())
+    Ok(configuration)
 }
 
 /// `WITH (key = value, ...)` as pairs, keys in lower case, each once.
@@ -576,6 +583,23 @@ pub(crate) fn refuse_double_names<'a>(names: impl Iterator<Item = &'a str>) -> R
         }
     }
     Ok(())
+}
+
+/// The column of what is rescued, where the table has none yet.
+pub(crate) fn missing_rescued_column(fields: &[Field]) -> Result<Option<Field>> {
+    let rescued = schema_evolution::rescued_column();
+    let kind = |field: &Field| field.metadata().get(catalog::TYPE_KEY).cloned();
+    match fields.iter().find(|field| field.name() == rescued.name()) {
+        None => Ok(Some(rescued)),
+        Some(known) if kind(known) == kind(&rescued) && known.is_nullable() => Ok(None),
+        Some(known) => Err(Error::new(
+            state::INVALID_TABLE_DEFINITION,
+            format!(
+                "column \"{}\" must be jsonb and nullable to keep what is rescued",
+                known.name()
+            ),
+        )),
+    }
 }
 
 /// What the server adds to every row of a raw table.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
-use catalog::{Change, Definition, Entry, TableSpec, Zone};
+use catalog::{Change, Commit, Definition, Entry, TableSpec, Zone};
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result as DfResult;
 use datafusion::execution::SendableRecordBatchStream;
@@ -14,13 +14,16 @@ use datafusion::physical_plan::PhysicalExpr;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
+use ingest::decode::{FoundColumn, RESCUED};
 
 use crate::dml;
 use crate::error::{Error, Result, state};
 use crate::plan;
 use crate::resolve::{Pinned, QualifiedName};
+use crate::schema_evolution::{self, Mode};
 use crate::semantics;
 use crate::session::{IngestTarget, Session};
+use crate::statement::alter_table::Evolution;
 use crate::statement::{create_table, drop};
 
 /// Adds the rows, makes the table where the client asked for it; returns how many came.
@@ -36,17 +39,68 @@ pub(crate) async fn run(
             state::DUPLICATE_TABLE,
             format!("relation \"{}\" already exists", target.table),
         )),
-        Some(pinned) if target.append => {
-            let schema = dml::user_schema(&pinned.snapshot.schema);
-            let rows = conform(session, rows, &schema, &target.table)?;
-            dml::append(session, &pinned, rows, "flight", None).await
-        }
+        Some(pinned) if target.append => match follow(session, &pinned, &rows.schema()).await? {
+            None => {
+                let rows = rescue(&pinned, rows)?;
+                let schema = dml::user_schema(&pinned.snapshot.schema);
+                let rows = conform(session, rows, &schema, &target.table)?;
+                dml::append(session, &pinned, rows, "flight", None).await
+            }
+            Some((evolved, commit)) => {
+                let schema = dml::user_schema(&evolved.snapshot.schema);
+                let rows = conform(session, rows, &schema, &target.table)?;
+                dml::append_evolved(session, &pinned, &evolved, commit, rows, "flight").await
+            }
+        },
         None if !target.create => Err(Error::new(
             state::UNDEFINED_TABLE,
             format!("relation \"{}\" does not exist", target.table),
         )),
         other => make(session, &target, rows, other.is_some()).await,
     }
+}
+
+/// The table as rows with these columns make it, and the commit that does; as far as its mode goes.
+async fn follow(
+    session: &Session,
+    pinned: &Pinned,
+    came: &SchemaRef,
+) -> Result<Option<(Pinned, Commit)>> {
+    if !Mode::of(&pinned.snapshot.configuration).follows() {
+        return Ok(None);
+    }
+    let found = came.fields().iter().map(|field| FoundColumn::declared(field.as_ref().clone()));
+    let mut evolution = Evolution::new(session, pinned);
+    evolution.follow(&found.collect::<Vec<_>>())?;
+    Ok(Box::pin(evolution.prepare()).await?.map(|(spec, commit)| {
+        let snapshot = Arc::new(pinned.snapshot.with_definition(&spec));
+        (Pinned { snapshot, ..pinned.clone() }, commit)
+    }))
+}
+
+/// Columns that the table lacks as the one that keeps them, where it has that.
+fn rescue(pinned: &Pinned, rows: SendableRecordBatchStream) -> Result<SendableRecordBatchStream> {
+    if Mode::of(&pinned.snapshot.configuration) != Mode::Rescue {
+        return Ok(rows);
+    }
+    let (came, table) = (rows.schema(), &pinned.snapshot.schema);
+    let known = |at: &usize| {
+        let name = came.field(*at).name();
+        name != RESCUED && table.index_of(name).is_ok()
+    };
+    let (known, unknown): (Vec<usize>, Vec<usize>) = (0..came.fields().len()).partition(known);
+    let rescued = schema_evolution::rescued_column();
+    let fields = known.iter().map(|at| came.field(*at).clone()).chain([rescued.clone()]);
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let out = Arc::clone(&schema);
+    let rows = rows.map(move |batch| -> DfResult<RecordBatch> {
+        let batch = batch?;
+        let mut columns: Vec<ArrayRef> =
+            known.iter().map(|at| Arc::clone(batch.column(*at))).collect();
+        columns.push(ingest::decode::rescued_of(&batch, &unknown, &rescued)?);
+        Ok(RecordBatch::try_new(Arc::clone(&schema), columns)?)
+    });
+    Ok(Box::pin(RecordBatchStreamAdapter::new(out, rows)))
 }
 
 async fn find(session: &Session, target: &IngestTarget) -> Result<Option<Pinned>> {

@@ -15,7 +15,7 @@ use arrow::datatypes::{Int8Type, Int32Type, TimeUnit};
 use parquet::arrow::ArrowWriter;
 
 use crate::decode::UnknownFields;
-use crate::files::ParquetOptions;
+use crate::files::TypedOptions;
 use crate::origin::Origin;
 use crate::text::TYPE_KEY;
 
@@ -34,7 +34,7 @@ fn parquet_bytes(columns: Vec<(&str, ArrayRef)>) -> Vec<u8> {
 async fn rows(
     columns: Vec<(&str, ArrayRef)>,
     table: &SchemaRef,
-    parquet: ParquetOptions,
+    parquet: TypedOptions,
 ) -> Result<Vec<String>> {
     let store = store_with(&[("a.parquet", &parquet_bytes(columns))]).await;
     let file = file(&store, "a.parquet").await;
@@ -54,15 +54,15 @@ fn integers(values: Vec<i64>) -> ArrayRef {
 async fn columns_are_found_by_name() {
     let table = schema(&[("b", DataType::Int64), ("a", DataType::Int64), ("c", DataType::Utf8)]);
     let columns = || vec![("A", integers(vec![1, 2])), ("b", integers(vec![3, 4]))];
-    let found = rows(columns(), &table, ParquetOptions::default()).await.unwrap();
+    let found = rows(columns(), &table, TypedOptions::default()).await.unwrap();
     assert_eq!(found, ["3|1|-", "4|2|-"]);
 
     let narrow = schema(&[("b", DataType::Int64)]);
-    let error = rows(columns(), &narrow, ParquetOptions::default()).await.unwrap_err();
+    let error = rows(columns(), &narrow, TypedOptions::default()).await.unwrap_err();
     let message = "column \"A\" of file \"memory://lake/a.parquet\" matches no column";
     assert_eq!((error.sqlstate(), error.to_string()), ("42703", message.to_owned()));
     let ignoring =
-        ParquetOptions { unknown_columns: UnknownFields::Ignore, ..ParquetOptions::default() };
+        TypedOptions { unknown_columns: UnknownFields::Ignore, ..TypedOptions::default() };
     assert_eq!(rows(columns(), &narrow, ignoring).await.unwrap(), ["3", "4"]);
 
     let strict = Arc::new(Schema::new(vec![
@@ -70,13 +70,13 @@ async fn columns_are_found_by_name() {
         Field::new("b", DataType::Int64, false),
         Field::new("c", DataType::Int64, false),
     ]));
-    let error = rows(columns(), &strict, ParquetOptions::default()).await.unwrap_err();
+    let error = rows(columns(), &strict, TypedOptions::default()).await.unwrap_err();
     let message = "file \"memory://lake/a.parquet\" has no column \"c\", which must not be null";
     assert_eq!((error.sqlstate(), error.to_string()), ("23502", message.to_owned()));
 
     let twice = schema(&[("a", DataType::Int64), ("A", DataType::Int64), ("b", DataType::Int64)]);
     let only = vec![("a", integers(vec![1])), ("b", integers(vec![2]))];
-    let error = rows(only, &twice, ParquetOptions::default()).await.unwrap_err();
+    let error = rows(only, &twice, TypedOptions::default()).await.unwrap_err();
     assert_eq!(error.sqlstate(), "42702");
 }
 
@@ -124,7 +124,7 @@ async fn values_are_brought_to_the_table_exactly() {
         ("v", Arc::new(StringArray::from(vec!["abc"]))),
     ];
     let berlin = Zone::named("Europe/Berlin").unwrap();
-    let options = ParquetOptions { zone: berlin, ..ParquetOptions::default() };
+    let options = TypedOptions { zone: berlin, ..TypedOptions::default() };
     let found = rows(columns, &table, options).await.unwrap();
     // A time without a zone is one of the session's: an hour earlier in UTC.
     let expected = "-7|7|12.35|0.5|x|2013-01-31|1969-12-31 23:00:00+00|1970-01-01 00:00:00.000001\
@@ -163,7 +163,7 @@ async fn a_value_that_does_not_fit_is_an_error_with_its_row() {
     ];
     for (data_type, column, sqlstate, message) in cases {
         let table = schema(&[("c", data_type)]);
-        let error = rows(vec![("c", column)], &table, ParquetOptions::default()).await.unwrap_err();
+        let error = rows(vec![("c", column)], &table, TypedOptions::default()).await.unwrap_err();
         assert_eq!((error.sqlstate(), error.to_string()), (sqlstate, message.to_owned()));
         let Error::InFile { source, .. } = error else { panic!() };
         let Error::Row(row) = *source else { panic!() };
@@ -171,7 +171,7 @@ async fn a_value_that_does_not_fit_is_an_error_with_its_row() {
     }
     let nanos: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![1_001]));
     let table = schema(&[("c", DataType::Timestamp(TimeUnit::Microsecond, None))]);
-    let options = ParquetOptions { truncate_nanoseconds: true, ..ParquetOptions::default() };
+    let options = TypedOptions { truncate_nanoseconds: true, ..TypedOptions::default() };
     let found = rows(vec![("c", nanos)], &table, options).await.unwrap();
     assert_eq!(found, ["1970-01-01 00:00:00.000001"]);
 }
@@ -189,7 +189,7 @@ async fn rows_are_numbered_across_batches() {
         ("_source_row", DataType::Int64),
     ]);
     let origin = Origin { ingested_at_micros: 0, batch_id: String::new(), source: None };
-    let parquet = ParquetOptions { batch_rows_max: 300, ..ParquetOptions::default() };
+    let parquet = TypedOptions { batch_rows_max: 300, ..TypedOptions::default() };
     let options = ReadOptions { origin: Some(origin), ..options(FileFormat::Parquet(parquet)) };
     let batches = batches(&file(&store, "a.parquet").await, &table, options).await.unwrap();
     assert_eq!(batches.len(), 4);
@@ -203,7 +203,7 @@ async fn a_file_that_is_no_parquet_or_changes_is_refused() {
     let store = store_with(&[("a.parquet", b"PAR1 but not really")]).await;
     let listed = file(&store, "a.parquet").await;
     let table = schema(&[("i", DataType::Int64)]);
-    let format = || options(FileFormat::Parquet(ParquetOptions::default()));
+    let format = || options(FileFormat::Parquet(TypedOptions::default()));
     let error = batches(&listed, &table, format()).await.unwrap_err();
     let message = "file \"memory://lake/a.parquet\" is malformed";
     assert_eq!((error.sqlstate(), error.to_string()), ("22P04", message.to_owned()));

@@ -14,7 +14,7 @@ use futures::stream;
 
 use crate::decode::{Header, UnknownFields};
 use crate::encode;
-use crate::files::{ParquetOptions, WriteFormat, write};
+use crate::files::{TypedOptions, WriteFormat, write};
 
 fn table() -> SchemaRef {
     schema(&[("id", DataType::Int64), ("name", DataType::Utf8)])
@@ -57,7 +57,7 @@ fn formats() -> Vec<(&'static str, WriteFormat, FileFormat)> {
             WriteFormat::Encoded(json_out, Compression::of("a.jsonl.zst")),
             FileFormat::Decoded(json_in),
         ),
-        ("a.parquet", WriteFormat::Parquet, FileFormat::Parquet(ParquetOptions::default())),
+        ("a.parquet", WriteFormat::Parquet, FileFormat::Parquet(TypedOptions::default())),
     ]
 }
 

@@ -100,6 +100,7 @@ fn options(entry: &Entry, details: Option<&Relation>) -> Value {
         let own = |key: &str| !key.starts_with("delta.") && !key.starts_with("tarn.");
         let own = details.options.iter().filter(|(key, _)| own(key));
         options.extend(own.map(|(key, value)| format!("{key}={value}")));
+        options.extend(crate::schema_evolution::shown(&details.options));
         if !details.partition_columns.is_empty() {
             options.push(format!("partition_by={}", details.partition_columns.join(",")));
         }

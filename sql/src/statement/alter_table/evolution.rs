@@ -14,22 +14,25 @@ use datafusion::datasource::provider_as_source;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::sql::sqlparser::ast;
 use futures::TryStreamExt;
+use ingest::decode::{FoundColumn, RESCUED};
 
 use crate::dml::{self, Key, TARGET};
 use crate::error::{Error, Result, state};
 use crate::output::Notice;
 use crate::resolve::{Pinned, Resolver, fold};
+use crate::schema_evolution::{self, Compatibility, Mode};
 use crate::session::Session;
 use crate::statement::{create_table, drop, select};
 use crate::{parser, plan, semantics, types};
 
 /// A definition on its way to another.
-pub(super) struct Evolution<'a> {
+pub(crate) struct Evolution<'a> {
     session: &'a Session,
     pinned: &'a Pinned,
     columns: Vec<Column>,
     constraints: BTreeMap<String, String>,
     key: Option<Key>,
+    configuration: BTreeMap<String, String>,
     /// Whether rows or the names or types of stored columns change.
     rewrites: bool,
     /// What every row has to meet, and the error where one does not.
@@ -46,7 +49,7 @@ struct Column {
 
 impl<'a> Evolution<'a> {
     /// The definition as it is.
-    pub(super) fn new(session: &'a Session, pinned: &'a Pinned) -> Self {
+    pub(crate) fn new(session: &'a Session, pinned: &'a Pinned) -> Self {
         let columns = pinned.snapshot.schema.fields().iter().map(|field| Column {
             value: ast::Expr::Identifier(ast::Ident::with_quote('"', field.name())),
             field: field.as_ref().clone(),
@@ -57,6 +60,7 @@ impl<'a> Evolution<'a> {
             columns: columns.collect(),
             constraints: pinned.snapshot.constraints.as_ref().clone(),
             key: Key::of(&pinned.snapshot.configuration),
+            configuration: pinned.snapshot.configuration.as_ref().clone(),
             rewrites: false,
             demands: Vec::new(),
             operation: "CHANGE COLUMN",
@@ -95,8 +99,64 @@ impl<'a> Evolution<'a> {
             O::RenameConstraint { old_name, new_name } => {
                 self.rename_constraint(&fold(old_name), fold(new_name))
             }
+            O::SetOptionsParens { options } => self.set_options(options),
             other => Err(Error::unsupported(format!("ALTER TABLE ... {other} is not supported"))),
         }
+    }
+
+    fn set_options(&mut self, options: &[ast::SqlOption]) -> Result<()> {
+        for (option, value) in create_table::options(options)? {
+            if !schema_evolution::set(&mut self.configuration, &option, &value)? {
+                return Err(create_table::unknown_option(&option, &schema_evolution::OPTIONS));
+            }
+        }
+        self.operation = "SET TBLPROPERTIES";
+        if Mode::of(&self.configuration) == Mode::Rescue {
+            let fields: Vec<Field> = self.columns.iter().map(|c| c.field.clone()).collect();
+            if let Some(field) = create_table::missing_rescued_column(&fields)? {
+                self.columns.push(Column { value: dml::default_expression(&field), field });
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the columns fit what an input has, as far as the table's mode goes. What they do not fit
+    /// then is for whoever reads the rows to refuse.
+    pub(crate) fn follow(&mut self, found: &[FoundColumn]) -> Result<()> {
+        let mode = Mode::of(&self.configuration);
+        for column in found.iter().filter(|_| mode.follows()) {
+            let name = column.field.name();
+            let alike = |known: &Column| known.field.name().eq_ignore_ascii_case(name);
+            let known = self.position(name).or_else(|| self.columns.iter().position(alike));
+            match known {
+                Some(at) if mode == Mode::Widen => self.widen(at, column)?,
+                Some(_) => {}
+                None if name.is_empty() => {}
+                None if create_table::RAW_COLUMNS.iter().any(|(raw, _)| raw == name) => {}
+                None => {
+                    let field = create_table::stored_field(&Arc::new(column.field.clone()), name)?;
+                    self.columns.push(Column { value: dml::default_expression(&field), field });
+                    self.operation = "ADD COLUMNS";
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Files lie by the values of partition columns, and keys say which rows are the same: these keep
+    /// their types.
+    fn widen(&mut self, at: usize, found: &FoundColumn) -> Result<()> {
+        let Some(field) = schema_evolution::widened(&self.columns[at].field, found) else {
+            return Ok(());
+        };
+        if self.refuse_special(at, "widen").is_err() {
+            return Ok(());
+        }
+        self.refuse_readers(field.name(), "widen")?;
+        self.columns[at].field = field;
+        self.rewrites = true;
+        self.operation = "CHANGE COLUMN";
+        Ok(())
     }
 
     fn add_column(&mut self, column: &ast::ColumnDef, if_not_exists: bool) -> Result<()> {
@@ -314,18 +374,30 @@ impl<'a> Evolution<'a> {
 
     /// Checks the rows, or writes them anew, and commits.
     pub(super) async fn commit(self) -> Result<()> {
+        let (session, pinned) = (self.session, self.pinned);
+        match self.prepare().await? {
+            None => Ok(()),
+            Some((_, commit)) => dml::land(session, pinned, commit).await,
+        }
+    }
+
+    /// The new definition, and the commit that makes it the table's. None: nothing changes.
+    pub(crate) async fn prepare(self) -> Result<Option<(TableSpec, Commit)>> {
         let snapshot = &self.pinned.snapshot;
         let fields: Vec<Field> = self.columns.iter().map(|column| column.field.clone()).collect();
         let mut spec = TableSpec {
             schema: Arc::new(Schema::new(fields)),
             constraints: self.constraints.clone(),
+            configuration: self.configuration.clone(),
             ..snapshot.spec()
         };
         Key::set(self.key.as_ref(), &mut spec.configuration);
         create_table::check_constraints(self.session, &spec)?;
         if spec == snapshot.spec() {
-            return Ok(());
+            return Ok(None);
         }
+        let compatibility = Compatibility::of(&spec.configuration);
+        compatibility.check(&self.pinned.name.name, &snapshot.schema, &spec.schema)?;
         let rewrites = self.rewrites && self.has_rows();
         // Rows that are written anew are checked on their way.
         for (demand, error) in self.demands.iter().filter(|_| !rewrites) {
@@ -343,8 +415,8 @@ impl<'a> Evolution<'a> {
             commit.adds = writer.write(&defined, rows, &validation).await?.adds;
             commit.removes = snapshot.files().map(|file| file.path().to_owned()).collect();
         }
-        commit.metadata = Some(spec);
-        dml::land(self.session, self.pinned, commit).await
+        commit.metadata = Some(spec.clone());
+        Ok(Some((spec, commit)))
     }
 
     /// The rows with their new columns.
@@ -438,6 +510,16 @@ impl<'a> Evolution<'a> {
     fn refuse_special(&self, at: usize, verb: &str) -> Result<()> {
         self.refuse_generated(at, verb)?;
         let name = self.columns[at].field.name();
+        if name == RESCUED && Mode::of(&self.configuration) == Mode::Rescue {
+            return Err(Error::new(
+                state::INVALID_TABLE_DEFINITION,
+                format!("cannot {verb} column \"{name}\": the table keeps in it what is rescued"),
+            )
+            .with_hint(format!(
+                "ALTER TABLE {} SET (schema_evolution = 'strict') first.",
+                self.pinned.name.name
+            )));
+        }
         if self.pinned.snapshot.partition_columns.contains(name) {
             return Err(Error::unsupported(format!(
                 "cannot {verb} column \"{name}\": the table is partitioned by it"

@@ -3,11 +3,12 @@
 use arrow::datatypes::SchemaRef;
 use ingest::decode::{self, Decoder, Header, OnError, Skipped, UnknownFields};
 use ingest::encode::{self, ForceQuote};
-use ingest::files::{self, Compression, ParquetOptions, WriteFormat};
+use ingest::files::{self, Compression, TypedOptions, WriteFormat};
 use ingest::text::Zone;
 use ingest::{Dialect, DialectOptions};
 
 use crate::error::{Error, Result};
+use crate::schema_evolution::Mode;
 use crate::statement::copy::options::{FileFormat, Options};
 
 impl Options {
@@ -24,28 +25,40 @@ impl Options {
     }
 
     /// How bytes become rows with these columns; none for Parquet and what listeners read.
-    fn decode(&self, schema: &SchemaRef, zone: Zone) -> Result<Option<decode::Options>> {
+    fn decode(
+        &self,
+        schema: &SchemaRef,
+        zone: Zone,
+        mode: Mode,
+    ) -> Result<Option<decode::Options>> {
+        let rescues = mode == Mode::Rescue;
+        let unknown = match mode {
+            Mode::Strict => UnknownFields::Refuse,
+            Mode::AddColumns | Mode::Widen => UnknownFields::RefuseValues,
+            Mode::Rescue => UnknownFields::Rescue,
+        };
         let format = match self.format {
             FileFormat::Text | FileFormat::Csv => decode::Format::Delimited(self.dialect()?),
-            FileFormat::JsonLines => decode::Format::JsonLines(UnknownFields::Refuse),
-            FileFormat::Parquet | FileFormat::Binary => return Ok(None),
+            FileFormat::JsonLines => decode::Format::JsonLines(unknown),
+            FileFormat::Parquet | FileFormat::Avro | FileFormat::Binary => return Ok(None),
         };
         Ok(Some(decode::Options {
             header: self.header,
             force_null: names(&self.force_null, schema),
             force_not_null: names(&self.force_not_null, schema),
             on_error: if self.skips_rows { OnError::Collect } else { OnError::Stop },
+            rescues,
             zone,
             ..decode::Options::new(format)
         }))
     }
 
     /// A reader of the client's bytes.
-    pub(super) fn decoder(&self, schema: &SchemaRef, zone: Zone) -> Result<Decoder> {
-        match self.decode(schema, zone)? {
+    pub(super) fn decoder(&self, schema: &SchemaRef, zone: Zone, mode: Mode) -> Result<Decoder> {
+        match self.decode(schema, zone, mode)? {
             Some(options) => Ok(Decoder::new(schema, options)?),
             None => Err(Error::unsupported("COPY FROM STDIN reads text, csv and json")
-                .with_hint("Parquet is read from a location.")),
+                .with_hint("Parquet and Avro are read from a location.")),
         }
     }
 
@@ -55,11 +68,23 @@ impl Options {
     }
 
     /// How files become rows with these columns.
-    pub(crate) fn read_format(&self, schema: &SchemaRef, zone: Zone) -> Result<files::FileFormat> {
-        Ok(match self.decode(schema, zone)? {
+    pub(crate) fn read_format(
+        &self,
+        schema: &SchemaRef,
+        zone: Zone,
+        mode: Mode,
+    ) -> Result<files::FileFormat> {
+        Ok(match self.decode(schema, zone, mode)? {
             Some(options) => files::FileFormat::Decoded(options),
             None => {
-                files::FileFormat::Parquet(ParquetOptions { zone, ..ParquetOptions::default() })
+                let refused = TypedOptions::default().unknown_columns;
+                let rescued = mode == Mode::Rescue;
+                let unknown_columns = if rescued { UnknownFields::Rescue } else { refused };
+                let options = TypedOptions { zone, unknown_columns, ..TypedOptions::default() };
+                match self.format {
+                    FileFormat::Avro => files::FileFormat::Avro(options),
+                    _ => files::FileFormat::Parquet(options),
+                }
             }
         })
     }
@@ -69,6 +94,7 @@ impl Options {
         let format = match self.format {
             FileFormat::Text | FileFormat::Csv => encode::Format::Delimited(self.dialect()?),
             FileFormat::JsonLines => encode::Format::JsonLines,
+            FileFormat::Avro => return Err(Error::unsupported("COPY TO does not write Avro")),
             FileFormat::Parquet | FileFormat::Binary => {
                 return Err(Error::unsupported("COPY TO STDOUT writes text, csv and json")
                     .with_hint("Parquet is written to a location."));

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use catalog::{LoadedFile, Location, TableSnapshot};
+use catalog::{Commit, CommitKind, LoadedFile, Location, TableSnapshot};
 use datafusion::sql::sqlparser::ast;
 use ingest::Origin;
 use ingest::files::{self, File, ReadOptions, Tally};
@@ -18,10 +18,12 @@ use crate::dml;
 use crate::error::{Error, Result, state};
 use crate::output::{Notice, Output};
 use crate::resolve::Pinned;
+use crate::schema_evolution::Mode;
 use crate::session::Session;
+use crate::statement::alter_table::Evolution;
 use crate::statement::copy::complete::Complete;
 use crate::statement::copy::options::{ChangedFile, Options};
-use crate::statement::copy::{input_schema, zone};
+use crate::statement::copy::{input_schema, read_schema, zone};
 use crate::transaction::Staged;
 
 /// How often the files are chosen again when another load of one of them was faster.
@@ -37,17 +39,30 @@ pub(super) async fn run(
 ) -> Result<Output> {
     let place = session.engine().catalog.resolve(&session.snapshot(), location)?;
     refuse_own(session, &place, location)?;
+    let mut attempt = 1;
     for _ in 0..ATTEMPTS_MAX {
         let pinned = dml::target(session, name).await?;
         let input = input_schema(&pinned, columns)?;
         let found = files::list(&place.store, &place.path, place.url.as_str()).await?;
         let choice = Choice::new(&pinned.snapshot, found, options)?;
-        let load = Load { session, pinned: &pinned, input: &input, options };
-        if let Some(loaded) = load.run(&choice).await? {
-            tell(session, choice.skipped, loaded.skipped);
-            return Ok(Output::counted("COPY", loaded.rows));
+        let load = Load { session, pinned: &pinned, input, options, evolved: None };
+        // A list of columns says what is read.
+        let load = if columns.is_empty() { load.follow(&choice).await? } else { load };
+        let evolves = load.evolved.is_some();
+        match load.run(&choice).await {
+            Ok(Some(loaded)) => {
+                tell(session, choice.skipped, loaded.skipped);
+                return Ok(Output::counted("COPY", loaded.rows));
+            }
+            Ok(None) => {
+                pinned.table.update().await?;
+            }
+            Err(error) => {
+                if !evolves || !dml::goes_again(session, &pinned, &error, &mut attempt).await? {
+                    return Err(error);
+                }
+            }
         }
-        pinned.table.update().await?;
     }
     Err(Error::new(
         state::SERIALIZATION_FAILURE,
@@ -125,8 +140,10 @@ fn changed(file: &File) -> Error {
 struct Load<'a> {
     session: &'a Session,
     pinned: &'a Pinned,
-    input: &'a SchemaRef,
+    input: SchemaRef,
     options: &'a Options,
+    /// The table as the files make it, and the commit that does; where they bring other columns.
+    evolved: Option<(Pinned, Commit)>,
 }
 
 /// What a load did.
@@ -137,14 +154,40 @@ struct Loaded {
 }
 
 impl Load<'_> {
+    /// The same load, into a table whose columns follow the files as far as its mode goes.
+    async fn follow(mut self, choice: &Choice) -> Result<Self> {
+        let Self { session, pinned, .. } = self;
+        let mode = Mode::of(&pinned.snapshot.configuration);
+        if !mode.follows() || choice.files.is_empty() {
+            return Ok(self);
+        }
+        let files: Vec<File> = choice.files.iter().map(|(file, _)| file.clone()).collect();
+        let (_, read) = self.reading("")?;
+        let Some(found) = files::found_columns(&files, &read).await? else { return Ok(self) };
+        let mut evolution = Evolution::new(session, pinned);
+        evolution.follow(&found)?;
+        if let Some((spec, commit)) = Box::pin(evolution.prepare()).await? {
+            let snapshot = Arc::new(pinned.snapshot.with_definition(&spec));
+            let evolved = Pinned { snapshot, ..pinned.clone() };
+            self.input = input_schema(&evolved, &[])?;
+            self.evolved = Some((evolved, commit));
+        }
+        Ok(self)
+    }
+
     /// Writes and commits the rows. None: another load of one of the files came first.
-    async fn run(&self, choice: &Choice) -> Result<Option<Loaded>> {
+    async fn run(self, choice: &Choice) -> Result<Option<Loaded>> {
         if choice.files.is_empty() {
             return Ok(Some(Loaded::default()));
         }
-        let Self { session, pinned, .. } = self;
+        let Self { session, options, .. } = self;
+        let base = self.pinned;
+        let (pinned, commit) = match &self.evolved {
+            None => (base, Commit::append(Vec::new())),
+            Some((evolved, commit)) => (evolved, commit.clone()),
+        };
         let batch_id = Uuid::now_v7().to_string();
-        let tally = Tally::new(choice.files.len(), self.options.reject_limit);
+        let tally = Tally::new(choice.files.len(), options.reject_limit);
         let files = choice.files.iter().map(|(file, _)| file.clone()).collect();
         let (schema, read) = self.reading(&batch_id)?;
         let rows = files::read_all(files, &schema, &read, &tally);
@@ -158,24 +201,27 @@ impl Load<'_> {
             let staged = Staged {
                 name: pinned.name.to_string(),
                 table: Arc::clone(&pinned.table),
-                base: Arc::clone(&pinned.snapshot),
-                adds: written.adds,
-                removes: Vec::new(),
-                read_all: false,
+                base: Arc::clone(&base.snapshot),
+                adds: commit.adds.into_iter().chain(written.adds).collect(),
+                removes: commit.removes,
+                read_all: matches!(commit.kind, CommitKind::Metadata { read_all: true }),
                 loaded,
-                definition: None,
+                definition: commit.metadata,
             };
             session.stage(pinned.id, staged)?;
             return Ok(Some(done));
         }
         let user = Some(session.user().to_owned());
-        let committed = writer.commit_load(&pinned.snapshot, written, loaded, user).await?;
+        let committed = writer.commit_load(&base.snapshot, commit, written, loaded, user).await?;
         Ok(committed.map(|_| done))
     }
 
     /// The columns to be read, those that the server fills among them, and how.
     fn reading(&self, batch_id: &str) -> Result<(SchemaRef, ReadOptions)> {
-        let Self { session, pinned, input, options } = self;
+        let Self { session, input, options, .. } = self;
+        let pinned = self.evolved.as_ref().map_or(self.pinned, |(evolved, _)| evolved);
+        let mode = Mode::of(&pinned.snapshot.configuration);
+        let input = read_schema(pinned, input);
         let filled = pinned.snapshot.schema.fields().iter().filter(|field| dml::generated(field));
         let filled: Vec<_> = filled.map(Arc::clone).collect();
         let origin = (!filled.is_empty()).then(|| Origin {
@@ -184,7 +230,7 @@ impl Load<'_> {
             source: None,
         });
         let read = ReadOptions {
-            format: options.read_format(input, zone(session))?,
+            format: options.read_format(&input, zone(session), mode)?,
             compression: options.compression,
             threads: session.engine().config.threads,
             origin,

@@ -23,6 +23,8 @@ pub(crate) enum FileFormat {
     Csv,
     JsonLines,
     Parquet,
+    /// Read only.
+    Avro,
     /// Of the client's streams only.
     Binary,
 }
@@ -167,6 +169,7 @@ fn by_suffix(location: Option<&str>) -> (FileFormat, Compression) {
     let format = match name.rsplit_once('.').map(|(_, suffix)| suffix) {
         Some("csv") => FileFormat::Csv,
         Some("parquet") => FileFormat::Parquet,
+        Some("avro") => FileFormat::Avro,
         Some("json" | "jsonl" | "ndjson") => FileFormat::JsonLines,
         _ => FileFormat::Text,
     };
@@ -304,20 +307,27 @@ impl Options {
             self.compression = Some(told);
         }
         let packed = |compression| !matches!(compression, None | Some(Compression::None));
-        if self.format == FileFormat::Parquet && (packed(self.compression) || packed(Some(told))) {
-            return Err(Error::unsupported("Parquet files have a compression of their own")
-                .with_hint("Leave COMPRESSION and the suffix of the compression away."));
+        if self.format == FileFormat::Avro && !direction.from {
+            return Err(Error::unsupported("COPY TO does not write Avro")
+                .with_hint("Files are written as text, csv, json or parquet."));
+        }
+        let typed = matches!(self.format, FileFormat::Parquet | FileFormat::Avro);
+        if typed && (packed(self.compression) || packed(Some(told))) {
+            return Err(Error::unsupported(
+                "Parquet and Avro files have a compression of their own",
+            )
+            .with_hint("Leave COMPRESSION and the suffix of the compression away."));
         }
         if self.format == FileFormat::Binary && direction.location.is_some() {
             return Err(Error::unsupported("COPY with FORMAT binary is for STDIN and STDOUT")
-                .with_hint("Files are text, csv, json or parquet."));
+                .with_hint("Files are text, csv, json, parquet or avro."));
         }
         self.check_csv_options()?;
         if self.reject_limit.is_some() && !self.skips_rows {
             let message = "COPY REJECT_LIMIT requires ON_ERROR to be set to IGNORE";
             return Err(Error::new(state::INVALID_PARAMETER_VALUE, message));
         }
-        if self.skips_rows && matches!(self.format, FileFormat::Parquet | FileFormat::Binary) {
+        if self.skips_rows && (typed || self.format == FileFormat::Binary) {
             return Err(Error::unsupported("ON_ERROR ignore is for text, csv and json"));
         }
         let delimited = matches!(self.format, FileFormat::Text | FileFormat::Csv);
@@ -408,12 +418,13 @@ fn format(name: &str) -> Result<FileFormat> {
         "csv" => Ok(FileFormat::Csv),
         "json" | "jsonl" | "ndjson" => Ok(FileFormat::JsonLines),
         "parquet" => Ok(FileFormat::Parquet),
+        "avro" => Ok(FileFormat::Avro),
         "binary" => Ok(FileFormat::Binary),
         other => Err(Error::new(
             state::INVALID_PARAMETER_VALUE,
             format!("COPY format \"{other}\" not recognized"),
         )
-        .with_hint("A format is text, csv, json, parquet or binary.")),
+        .with_hint("A format is text, csv, json, parquet, avro or binary.")),
     }
 }
 
