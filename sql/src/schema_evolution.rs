@@ -117,7 +117,7 @@ fn named<T: Copy>(names: &[(&str, T)], value: Option<&String>) -> Option<T> {
     names.iter().find(|(name, _)| *name == value).map(|(_, named)| *named)
 }
 
-fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
+fn name_of<T: PartialEq + Copy>(names: &[(&'static str, T)], value: T) -> &'static str {
     names.iter().find(|(_, named)| *named == value).map_or("", |(name, _)| name)
 }
 

@@ -4,7 +4,7 @@
 
 mod query_plan;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -122,13 +122,19 @@ pub(crate) async fn plan_query(
         return Err(Error::unsupported("SELECT INTO is not supported")
             .with_hint("Use CREATE TABLE name AS SELECT ..."));
     }
-    let names = output_names(&mut query);
+    let mut names = output_names(&mut query);
+    let beside = if names.is_none() { names_beside_wildcard(&mut query) } else { HashMap::new() };
     let statement = ast::Statement::Query(Box::new(query));
     let resolver = Resolver::new(session, state);
     let resolved = resolver.resolve(&statement).await?;
     let mut plan = plan::statement(state, &resolved, statement, &given)?;
     if let Some(system) = &resolved.system {
         plan = pg_catalog::shown(plan, system)?;
+    }
+    if !beside.is_empty() {
+        let fields = plan.schema().fields().iter();
+        let named = fields.map(|field| beside.get(field.name()).unwrap_or(field.name()).clone());
+        names = Some(named.collect());
     }
     Ok(Planned { plan, names, read: resolver.read(), tables: resolver.tables() })
 }
@@ -280,6 +286,28 @@ fn output_names(query: &mut ast::Query) -> Option<Vec<String>> {
         }
     }
     Some(names)
+}
+
+/// Beside `*`, which columns there are is known after planning alone. Expressions go by names of their
+/// own until then; these are told with the names that Postgres gives them.
+fn names_beside_wildcard(query: &mut ast::Query) -> HashMap<String, String> {
+    let mut names = HashMap::new();
+    let mut body = query.body.as_mut();
+    while let ast::SetExpr::SetOperation { left, .. } = body {
+        body = left.as_mut();
+    }
+    let ast::SetExpr::Select(select) = body else { return names };
+    for (at, item) in select.projection.iter_mut().enumerate() {
+        let ast::SelectItem::UnnamedExpr(expr) = item else { continue };
+        if matches!(expr, ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_)) {
+            continue;
+        }
+        let planned = format!("{DUPLICATE}{at}");
+        names.insert(planned.clone(), column_name(expr));
+        let alias = ast::Ident::with_quote('"', planned);
+        *item = ast::SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+    }
+    names
 }
 
 /// What a second column of one name is called inside the plan.
