@@ -238,3 +238,35 @@ def test_files_that_break(pg: psycopg.Connection, folder: Path) -> None:
         pg.execute("SELECT sum(id) FROM breaking")
     (folder / "3.parquet").unlink()
     assert pg.execute("SELECT sum(id) FROM breaking").fetchone() == (1,)
+
+
+def test_avro_of_polars(pg: psycopg.Connection, folder: Path) -> None:
+    """Avro that another program writes: as a table where it lies, and copied."""
+    rows = 10_000
+    day = datetime.date(2026, 1, 2)
+    frame = polars.DataFrame({
+        "id": polars.Series(range(rows), dtype=polars.Int64),
+        "small": polars.Series([n % 100 if n % 7 else None for n in range(rows)], dtype=polars.Int32),
+        "name": [f"näme {n}" if n % 3 else None for n in range(rows)],
+        "ratio": [n / 8 for n in range(rows)],
+        "ok": [n % 2 == 0 for n in range(rows)],
+        "day": [day + datetime.timedelta(days=n % 50) for n in range(rows)],
+        "moment": [datetime.datetime(2026, 1, 2, 3, 4, 5, n) for n in range(rows)],
+    })  # fmt: skip
+    for compression in ["uncompressed", "snappy", "deflate"]:
+        path = folder / compression / "some.avro"
+        path.parent.mkdir()
+        frame.write_avro(path, compression=compression)
+        there, here = f"there_{compression}", f"here_{compression}"
+        pg.execute(f"CREATE EXTERNAL TABLE {there} STORED AS avro LOCATION '{path.parent}'")
+        pg.execute(f"CREATE TABLE {here} (id bigint) WITH (schema_evolution = 'add_columns')")
+        assert pg.execute(f"COPY {here} FROM '{path}'").rowcount == rows
+        for table in [there, here]:
+            assert pg.execute(f"SELECT * FROM {table} ORDER BY id").fetchall() == frame.rows()
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-20])
+        with pytest.raises(psycopg.errors.BadCopyFileFormat, match="malformed"):
+            pg.execute(f"SELECT count(*) FROM {there}")
+        with pytest.raises(psycopg.errors.BadCopyFileFormat, match="malformed"):
+            pg.execute(f"COPY {here} FROM '{path}' WITH (CHANGED_FILE load)")
+        assert pg.execute(f"SELECT count(*) FROM {here}").fetchone() == (rows,)

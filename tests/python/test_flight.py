@@ -95,6 +95,28 @@ def test_ingest_replaces(adbc: flight_sql.Connection, schema: str) -> None:
     assert rows(adbc, f"SELECT * FROM {schema}.t") == [("x",)]
 
 
+def test_ingest_brings_columns(adbc: flight_sql.Connection, schema: str) -> None:
+    """Columns that the table lacks are added, made wider or rescued, as the table says."""
+    ints = pa.table({"id": pa.array([1, 2], pa.int32())})
+    more = pa.table({"note": ["x", None], "id": pa.array([3, 5_000_000_000], pa.int64())})
+    with adbc.cursor() as cursor:
+        for mode in ["strict", "add_columns", "widen", "rescue"]:
+            cursor.execute(f"CREATE TABLE {schema}.{mode} (id integer) WITH (schema_evolution = '{mode}')")
+            cursor.adbc_ingest(mode, ints, mode="append", db_schema_name=schema)
+        for mode in ["strict", "add_columns", "rescue"]:
+            with pytest.raises(adbc_driver_manager.Error):
+                cursor.adbc_ingest(mode, more, mode="append", db_schema_name=schema)
+        cursor.adbc_ingest("add_columns", more.slice(0, 1), mode="append", db_schema_name=schema)
+        cursor.adbc_ingest("widen", more, mode="append", db_schema_name=schema)
+        cursor.adbc_ingest("rescue", more.slice(0, 1), mode="append", db_schema_name=schema)
+    assert rows(adbc, f"SELECT * FROM {schema}.strict ORDER BY id") == [(1,), (2,)]
+    assert rows(adbc, f"SELECT * FROM {schema}.add_columns ORDER BY id") == [(1, None), (2, None), (3, "x")]
+    widened = [(1, None), (2, None), (3, "x"), (5_000_000_000, None)]
+    assert rows(adbc, f"SELECT * FROM {schema}.widen ORDER BY id") == widened
+    rescued = [(1, None), (2, None), (3, '{"note": "x"}')]
+    assert rows(adbc, f"SELECT * FROM {schema}.rescue ORDER BY id") == rescued
+
+
 def test_catalog(adbc: flight_sql.Connection, schema: str) -> None:
     """What a tool reads to draw its tree of schemas and tables."""
     with adbc.cursor() as cursor:
