@@ -21,6 +21,7 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::entry::{Change, Definition, Entry, Kind, TableRef, Zone};
 use crate::error::{Error, Result};
+use crate::log::CommitRecord;
 use crate::schema::TableSpec;
 use crate::snapshot::Snapshot;
 use crate::stores::{Location, Stores};
@@ -194,7 +195,10 @@ impl Catalog {
         if next.next_oid() > known.snapshot.next_oid() {
             commit.txns = vec![(OID_PRODUCER.to_owned(), i64::from(next.next_oid()))];
         }
-        commit.parameters = BTreeMap::from([("entries".to_owned(), changes.len().to_string())]);
+        commit.parameters = BTreeMap::from([
+            ("entries".to_owned(), changes.len().to_string()),
+            ("changes".to_owned(), described(&known.snapshot, &next, changes)),
+        ]);
         match self.entries.commit_with(&known.table, commit, files).await {
             Ok(table) if table.version == version => {
                 Ok(self.publish(Known { snapshot: next, table }))
@@ -203,6 +207,11 @@ impl Catalog {
             Ok(table) => self.learn(table).await,
             Err(error) => Err(error),
         }
+    }
+
+    /// The newest commits of the catalog, newest first.
+    pub async fn history(&self, limit: usize) -> Result<Vec<CommitRecord>> {
+        self.entries.history(limit).await
     }
 
     /// Takes a newer version of the entries into account.
@@ -444,6 +453,28 @@ fn directory(schema: &str) -> String {
     let name: String = schema.chars().map(|c| if plain(c) { c } else { '_' }).collect();
     // The server's own directories, and what readers of tables pass over, start with `_`.
     if name.is_empty() || name.starts_with('_') { format!("schema{name}") } else { name }
+}
+
+/// Changes that a commit tells at most.
+const DESCRIBED_MAX: usize = 100;
+
+/// What the history says of changes: `put table public.t, drop view public.v`.
+fn described(before: &Snapshot, after: &Snapshot, changes: &[Change]) -> String {
+    let name = |snapshot: &Snapshot, id: Uuid| {
+        let entry = snapshot.all().find(|entry| entry.id == id)?;
+        Some(format!("{} {}", entry.kind(), entry.qualified_name()))
+    };
+    let told = changes.iter().filter_map(|change| match change {
+        Change::Put(entry) => Some(format!("put {}", name(after, entry.id)?)),
+        Change::Drop(id) => Some(format!("drop {}", name(before, *id)?)),
+        Change::Decide { id, .. } => Some(format!("commit rows of {}", name(after, *id)?)),
+        Change::Refuse { id, .. } => Some(format!("refuse rows of {}", name(after, *id)?)),
+    });
+    let mut told: Vec<String> = told.take(DESCRIBED_MAX).collect();
+    if changes.len() > DESCRIBED_MAX {
+        told.push("...".to_owned());
+    }
+    told.join(", ")
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
-use catalog::{DEFAULT_KEY, Definition, Entry, Snapshot};
+use catalog::{CommitRecord, DEFAULT_KEY, Definition, Entry, Snapshot};
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use futures::{StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
@@ -57,6 +57,12 @@ fn computed(field: &Field) -> Field {
 pub(crate) trait Relations: fmt::Debug + Send + Sync {
     /// One table or materialized view.
     async fn load(&self, entry: &Arc<Entry>) -> Result<Relation>;
+
+    /// The newest commits of one, newest first.
+    async fn history(&self, entry: &Arc<Entry>) -> Result<Vec<CommitRecord>>;
+
+    /// The newest commits of the catalog, newest first.
+    async fn catalog_history(&self) -> Result<Vec<CommitRecord>>;
 }
 
 /// A setting and its value.
@@ -138,6 +144,8 @@ pub(crate) struct SystemContext {
     /// Functions that are built in, for `pg_proc`.
     pub(crate) functions: Functions,
     loaded: Mutex<BTreeMap<u32, Arc<Relation>>>,
+    histories: Mutex<BTreeMap<u32, Vec<CommitRecord>>>,
+    catalog_history: Mutex<Vec<CommitRecord>>,
 }
 
 impl fmt::Debug for SystemContext {
@@ -161,8 +169,16 @@ impl SystemContext {
         session: SessionFacts,
         functions: Functions,
     ) -> Self {
-        let loaded = Mutex::default();
-        Self { snapshot, temporary, relations, session, functions, loaded }
+        Self {
+            snapshot,
+            temporary,
+            relations,
+            session,
+            functions,
+            loaded: Mutex::default(),
+            histories: Mutex::default(),
+            catalog_history: Mutex::default(),
+        }
     }
 
     /// Tables, views and materialized views, temporary ones last.
@@ -220,6 +236,43 @@ impl SystemContext {
         let found = found.into_iter().flatten().map(|(oid, relation)| (oid, Arc::new(relation)));
         self.loaded.lock().extend(found);
         Ok(())
+    }
+
+    /// Reads the commits of every table that `wanted` names, as [`Self::load`] reads metadata.
+    pub(crate) async fn load_histories(&self, wanted: &Wanted) -> Result<()> {
+        let entries = self.snapshot.entries().filter(|entry| entry.table().is_some());
+        let entries: Vec<Arc<Entry>> =
+            entries.filter(|entry| wanted.includes(entry)).map(Arc::clone).collect();
+        let named = wanted.names_some();
+        let mut found = stream::iter(entries)
+            .map(|entry| async move {
+                (entry.oid, entry.qualified_name(), self.relations.history(&entry).await)
+            })
+            .buffer_unordered(LOADS_IN_FLIGHT);
+        while let Some((oid, table, history)) = found.next().await {
+            match history {
+                Ok(history) => drop(self.histories.lock().insert(oid, history)),
+                Err(error) if named => return Err(error),
+                Err(error) => tracing::warn!(%error, table, "could not read the table's history"),
+            }
+        }
+        Ok(())
+    }
+
+    /// What [`Self::load_histories`] read of one table.
+    pub(crate) fn history(&self, oid: u32) -> Vec<CommitRecord> {
+        self.histories.lock().get(&oid).cloned().unwrap_or_default()
+    }
+
+    /// Reads the commits of the catalog.
+    pub(crate) async fn load_catalog_history(&self) -> Result<()> {
+        *self.catalog_history.lock() = self.relations.catalog_history().await?;
+        Ok(())
+    }
+
+    /// What [`Self::load_catalog_history`] read.
+    pub(crate) fn catalog_history(&self) -> Vec<CommitRecord> {
+        self.catalog_history.lock().clone()
     }
 
     /// Reads every relation's metadata: for functions, whose arguments nobody knows in advance.

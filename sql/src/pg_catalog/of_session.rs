@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use catalog::{Definition, Entry, TableRef, TableSnapshot};
+use catalog::{CommitRecord, Definition, Entry, TableRef, TableSnapshot};
 use datafusion::execution::session_state::SessionState;
 use parking_lot::Mutex;
 use uuid::Uuid;
@@ -16,6 +16,7 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::session::{Session, State, TemporaryTable};
 use crate::settings::SERVER_VERSION;
+use crate::statement::describe_history::COMMITS_MAX;
 
 /// What the session's next statement knows of the server. Nothing is read yet.
 pub(crate) fn of_session(session: &Session, state: &SessionState) -> Arc<SystemContext> {
@@ -97,6 +98,14 @@ impl Relations for OfSession {
         let staleness = self.engine.config.catalog_staleness_ms.saturating_mul(1_000);
         let age = i64::try_from(staleness).unwrap_or(i64::MAX);
         Ok(relation(table.update_if_older(age).await?.as_ref()))
+    }
+
+    async fn history(&self, entry: &Arc<Entry>) -> Result<Vec<CommitRecord>> {
+        Ok(self.engine.catalog.table(entry).await?.history(COMMITS_MAX).await?)
+    }
+
+    async fn catalog_history(&self) -> Result<Vec<CommitRecord>> {
+        Ok(self.engine.catalog.history(COMMITS_MAX).await?)
     }
 }
 

@@ -22,7 +22,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use super::context::{SystemContext, Wanted};
 use super::relations::{self, SystemRelation};
 use super::rows::Rows;
-use super::tables::{self, Source};
+use super::tables::{self, Details, Source};
 
 /// A table of `pg_catalog` or `information_schema`; none for any other name.
 ///
@@ -86,8 +86,13 @@ impl TableProvider for SystemTable {
         let mut rows = Rows::new(self.schema());
         if let Source::Computed { compute, keys, details } = self.source {
             let wanted = wanted(filters, keys);
-            if details.needed(&self.relation.columns, projection) {
-                self.context.load(&wanted).await?;
+            match details {
+                Details::Histories => self.context.load_histories(&wanted).await?,
+                Details::CatalogHistory => self.context.load_catalog_history().await?,
+                _ if details.needed(&self.relation.columns, projection) => {
+                    self.context.load(&wanted).await?;
+                }
+                _ => {}
             }
             compute(&self.context, &wanted, &mut rows)?;
         }

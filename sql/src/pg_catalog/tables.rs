@@ -56,13 +56,17 @@ pub(crate) enum Details {
     Always,
     /// Only where one of these columns is asked for.
     For(&'static [&'static str]),
+    /// Tables' commits rather than their metadata.
+    Histories,
+    /// The catalog's commits.
+    CatalogHistory,
 }
 
 impl Details {
     /// Whether the columns of this scan need them.
     pub(crate) fn needed(self, schema: &Schema, projection: Option<&Vec<usize>>) -> bool {
         match self {
-            Self::Never => false,
+            Self::Never | Self::Histories | Self::CatalogHistory => false,
             Self::Always => true,
             Self::For(columns) => projection.is_none_or(|chosen| {
                 chosen.iter().any(|&i| columns.contains(&schema.field(i).name().as_str()))

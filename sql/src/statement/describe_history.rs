@@ -14,7 +14,7 @@ use crate::session::Session;
 use crate::statement::set::rows_of;
 
 /// Commits that are shown at most.
-const COMMITS_MAX: usize = 1_000;
+pub(crate) const COMMITS_MAX: usize = 1_000;
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let zoned = DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC")));
@@ -51,13 +51,16 @@ pub(crate) async fn run(session: &Session, name: &ast::ObjectName) -> Result<Out
     Ok(rows_of(batch(&pinned.table.history(COMMITS_MAX).await?)?))
 }
 
+/// With what a commit was made, as text.
+pub(crate) fn parameters(commit: &CommitRecord) -> Option<String> {
+    let pairs = commit.parameters.iter().map(|(key, value)| format!("{key}={value}"));
+    let pairs: Vec<String> = pairs.collect();
+    (!pairs.is_empty()).then(|| pairs.join(", "))
+}
+
 fn batch(commits: &[CommitRecord]) -> Result<RecordBatch> {
     let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    let parameters = commits.iter().map(|c| {
-        let pairs: Vec<String> =
-            c.parameters.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        (!pairs.is_empty()).then(|| pairs.join(", "))
-    });
+    let parameters = commits.iter().map(parameters);
     let times =
         TimestampMicrosecondArray::from_iter_values(commits.iter().map(|c| c.timestamp_micros));
     let columns: Vec<ArrayRef> = vec![

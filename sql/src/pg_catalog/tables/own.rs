@@ -7,15 +7,24 @@ use catalog::{COMMENT_KEY, Definition, Entry, Kind};
 
 use super::super::context::{SystemContext, Wanted};
 use super::super::rows::Rows;
-use super::{Keys, Source, by_name, computed, dependency, of_tables};
+use super::{Details, Keys, Source, by_name, computed, dependency, of_tables};
 use crate::error::Result;
+use crate::statement::describe_history;
 use crate::types;
 
 /// How the rows of a relation come about; none for one that is unknown.
 pub(super) fn source(name: &str) -> Option<Source> {
     const TABLE: Keys = by_name("table_schema", "table_name");
     Some(match name {
+        "catalog_history" => Source::Computed {
+            compute: catalog_history,
+            keys: Keys::default(),
+            details: Details::CatalogHistory,
+        },
         "column_lineage" => computed(column_lineage),
+        "history" => {
+            Source::Computed { compute: history, keys: TABLE, details: Details::Histories }
+        }
         "lineage" => computed(lineage),
         "locations" => computed(locations),
         "objects" => of_tables(objects, by_name("object_schema", "object_name")),
@@ -23,6 +32,40 @@ pub(super) fn source(name: &str) -> Option<Source> {
         "tables" => of_tables(tables, TABLE),
         _ => return None,
     })
+}
+
+/// One row for each commit of the catalog.
+fn catalog_history(context: &SystemContext, _: &Wanted, rows: &mut Rows) -> Result<()> {
+    for commit in context.catalog_history() {
+        rows.push([
+            ("version", commit.version.into()),
+            ("committed_at", commit.timestamp_micros.into()),
+            ("changes", commit.parameters.get("changes").cloned().into()),
+        ])?;
+    }
+    Ok(())
+}
+
+/// One row for each commit of each table.
+fn history(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -> Result<()> {
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    for entry in context.snapshot.entries().filter(|entry| wanted.includes(entry)) {
+        for commit in context.history(entry.oid) {
+            rows.push([
+                ("table_schema", entry.schema.as_str().into()),
+                ("table_name", entry.name.as_str().into()),
+                ("version", commit.version.into()),
+                ("committed_at", commit.timestamp_micros.into()),
+                ("operation", commit.operation.clone().into()),
+                ("parameters", describe_history::parameters(&commit).into()),
+                ("user_name", commit.user.clone().into()),
+                ("files_added", count(commit.files_added).into()),
+                ("files_removed", count(commit.files_removed).into()),
+                ("rows_added", commit.rows_added.map(count).into()),
+            ])?;
+        }
+    }
+    Ok(())
 }
 
 /// One row for each stored column that a column of a view, a materialized view or a table made of a query

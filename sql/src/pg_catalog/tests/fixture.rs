@@ -8,8 +8,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use catalog::{
-    COMMENT_KEY, Catalog, Change, ColumnEntry, DEFAULT_KEY, Definition, Entry, ModelVersion,
-    StoreOptions, Stores, SystemClock, TableRef,
+    COMMENT_KEY, Catalog, Change, ColumnEntry, CommitRecord, DEFAULT_KEY, Definition, Entry,
+    ModelVersion, StoreOptions, Stores, SystemClock, TableRef,
 };
 use datafusion::common::{ParamValues, ScalarValue, TableReference};
 use datafusion::datasource::provider_as_source;
@@ -50,6 +50,14 @@ impl Relations for Tables {
         self.reads.lock().push(name.clone());
         let found = self.known.get(&name).cloned();
         found.ok_or_else(|| Error::new(state::IO_ERROR, format!("could not read table \"{name}\"")))
+    }
+
+    async fn history(&self, _: &Arc<Entry>) -> Result<Vec<CommitRecord>> {
+        Ok(Vec::new())
+    }
+
+    async fn catalog_history(&self) -> Result<Vec<CommitRecord>> {
+        Ok(Vec::new())
     }
 }
 
