@@ -108,7 +108,8 @@ impl Entry {
     }
 
     /// Whether both define the same, whatever became of transactions over several tables.
-    pub(crate) fn defines_same(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn defines_same(&self, other: &Self) -> bool {
         let mut unmarked = self.clone();
         if let (Some(table), Some(theirs)) = (unmarked.table_mut(), other.table()) {
             (table.decided, table.refused) = (theirs.decided, theirs.refused);

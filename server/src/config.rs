@@ -153,6 +153,9 @@ struct Options {
     /// Memory for queries, in MiB [default: half of the machine's]
     #[arg(long, value_name = "MIB", env = "TARN_MEMORY_LIMIT_MIB")]
     memory_limit_mib: Option<u64>,
+    /// The part of it for results that sessions ask to keep, in MiB; 0: none are kept [default: 256]
+    #[arg(long, value_name = "MIB", env = "TARN_RESULT_CACHE_LIMIT_MIB")]
+    result_cache_limit_mib: Option<u64>,
     /// Folder for what does not fit into memory [default: the system's temporary folder]
     #[arg(long, value_name = "PATH", env = "TARN_SPILL_DIR")]
     spill_dir: Option<PathBuf>,
@@ -245,6 +248,7 @@ impl Options {
             demo: self.demo.or(other.demo),
             demo_dir: self.demo_dir.or(other.demo_dir),
             memory_limit_mib: self.memory_limit_mib.or(other.memory_limit_mib),
+            result_cache_limit_mib: self.result_cache_limit_mib.or(other.result_cache_limit_mib),
             spill_dir: self.spill_dir.or(other.spill_dir),
             spill_limit_mib: self.spill_limit_mib.or(other.spill_limit_mib),
             cache_dir: self.cache_dir.or(other.cache_dir),
@@ -307,6 +311,7 @@ impl Options {
         at_least_one("memory_limit_mib", memory_limit_mib)?;
         let threads = self.threads.unwrap_or(default.threads);
         at_least_one("threads", threads as u64)?;
+        let result_cache_limit_mib = self.result_cache_limit_mib.unwrap_or(256);
         let spill_limit_mib = self.spill_limit_mib.unwrap_or(102_400);
         Ok(EngineConfig {
             warehouse: self.warehouse.clone().unwrap_or(default.warehouse),
@@ -315,6 +320,8 @@ impl Options {
             secret_key: self.secret_key_file.as_deref().map(secret_key).transpose()?,
             stores: self.stores(),
             memory_limit_bytes: mib("memory_limit_mib", memory_limit_mib)? as usize,
+            result_cache_limit_bytes: mib("result_cache_limit_mib", result_cache_limit_mib)?
+                as usize,
             store_cache: self.cache()?,
             spill_dir: self.spill_dir.clone(),
             spill_limit_bytes: mib("spill_limit_mib", spill_limit_mib)?,

@@ -54,6 +54,8 @@ pub(crate) struct Metrics {
     pub(crate) panics: Count,
     /// What the cache of remote data files counts, where there is one.
     pub(crate) cache: OnceLock<Arc<sql::CacheCounts>>,
+    /// What the cache of results counts, once there is an engine.
+    pub(crate) results: OnceLock<Arc<sql::ResultCounts>>,
 }
 
 impl Metrics {
@@ -78,6 +80,14 @@ impl Metrics {
             metric("tarn_cache_hits_total", "counter", help, cache.hits());
             let help = "Blocks of remote data files that the store was asked for.";
             metric("tarn_cache_misses_total", "counter", help, cache.misses());
+        }
+        if let Some(results) = self.results.get() {
+            let help = "Memory that kept results of queries take, in bytes.";
+            metric("tarn_result_cache_held_bytes", "gauge", help, results.held_bytes());
+            let help = "Queries that were answered with a kept result.";
+            metric("tarn_result_cache_hits_total", "counter", help, results.hits());
+            let help = "Queries that were run, though their results may be kept.";
+            metric("tarn_result_cache_misses_total", "counter", help, results.misses());
         }
         let mut counter = |name, help, count: &Count| metric(name, "counter", help, count.get());
         counter(

@@ -46,6 +46,7 @@ pub(crate) async fn run(mut config: Config, metrics: Arc<Metrics>) -> Result<()>
         // There is one engine.
         let _ = metrics.cache.set(Arc::clone(counts));
     }
+    let _ = metrics.results.set(Arc::clone(engine.result_counts()));
     if let Some(demo) = &demo {
         Box::pin(demo.load(&engine)).await?;
     }

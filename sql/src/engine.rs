@@ -34,6 +34,7 @@ use crate::compute::{Compute, Threads};
 use crate::error::{Error, Result};
 use crate::lateral;
 use crate::plan::{QueryPlanner, TypePlanner};
+use crate::results::{ResultCounts, Results, YieldingPool};
 use crate::semantics;
 use crate::session::{Session, SessionStart};
 use crate::statement::create_model::Models;
@@ -64,6 +65,8 @@ pub struct EngineConfig {
     pub spill_limit_bytes: u64,
     /// Parallel streams of a plan.
     pub threads: usize,
+    /// The part of that memory that results of queries may take where sessions ask to keep them.
+    pub result_cache_limit_bytes: usize,
     /// Longest statement.
     pub statement_bytes_max: usize,
     /// How old the server's knowledge of others' commits may be.
@@ -86,6 +89,7 @@ impl Default for EngineConfig {
             spill_dir: None,
             spill_limit_bytes: 100 << 30,
             threads: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            result_cache_limit_bytes: 256 << 20,
             statement_bytes_max: 16 << 20,
             catalog_staleness_ms: 1_000,
             compaction: true,
@@ -112,6 +116,7 @@ pub struct Engine {
     pub(crate) config: EngineConfig,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) models: Models,
+    pub(crate) results: Arc<Results>,
     base: SessionState,
     planning: PlanningStates,
     writers: Mutex<HashMap<Uuid, Arc<Writer>>>,
@@ -147,7 +152,8 @@ impl Engine {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>> {
         let folder = tempdir::Folder::make(config.spill_dir.as_deref())?;
-        let runtime = runtime(&config, folder.path())?;
+        let results = Results::new(config.result_cache_limit_bytes);
+        let runtime = runtime(&config, folder.path(), &results)?;
         let stores = Arc::new(stores);
         stores.register(&runtime);
         let temporary = Arc::new(temporary_stores(&folder)?);
@@ -160,6 +166,7 @@ impl Engine {
         let compacts = config.compaction;
         let engine = Arc::new(Self {
             models: Models::default(),
+            results,
             config,
             catalog,
             base,
@@ -187,6 +194,12 @@ impl Engine {
     #[must_use]
     pub fn cache_counts(&self) -> Option<&Arc<CacheCounts>> {
         self.catalog.stores().cache_counts()
+    }
+
+    /// What the cache of results did.
+    #[must_use]
+    pub fn result_counts(&self) -> &Arc<ResultCounts> {
+        self.results.counts()
     }
 
     /// Ends background work; what was acknowledged is durable already.
@@ -246,9 +259,14 @@ impl Engine {
     }
 }
 
-fn runtime(config: &EngineConfig, folder: &std::path::Path) -> Result<Arc<RuntimeEnv>> {
+fn runtime(
+    config: &EngineConfig,
+    folder: &std::path::Path,
+    results: &Arc<Results>,
+) -> Result<Arc<RuntimeEnv>> {
     let named = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
     let pool = TrackConsumersPool::new(FairSpillPool::new(config.memory_limit_bytes), named);
+    let pool = YieldingPool::new(pool, Arc::downgrade(results));
     let spill = DiskManagerBuilder::default()
         .with_mode(DiskManagerMode::Directories(vec![folder.to_path_buf()]))
         .with_max_temp_directory_size(config.spill_limit_bytes);

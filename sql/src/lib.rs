@@ -15,6 +15,7 @@
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "tests panic rather than return errors"))]
 
 mod array_parameters;
+mod caches;
 mod changes;
 mod commitment;
 mod compute;
@@ -34,6 +35,7 @@ mod pg_catalog;
 mod plan;
 mod resolve;
 mod schema_evolution;
+mod results;
 mod search;
 mod semantics;
 mod session;
@@ -50,6 +52,7 @@ pub use error::{Error, Result, state};
 pub use ingest::text;
 pub use maintenance::{backup, check, restore};
 pub use output::{CopyBody, CopyFormat, CopyIn, CopyOut, CopyRows, Notice, Output, Severity};
+pub use results::ResultCounts;
 pub use session::{IngestTarget, Prepared, Session, SessionStart, TransactionStatus};
 pub use settings::SERVER_VERSION;
 pub use statement::Statement;

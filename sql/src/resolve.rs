@@ -5,7 +5,7 @@
 //! views are planned with the search path of their making.
 //! Never: an effect. Never: two versions of one table in one statement.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -99,6 +99,8 @@ pub(crate) struct Resolver<'a> {
     read: Read,
     /// Made when the statement first names something of the system.
     system: OnceLock<Arc<SystemContext>>,
+    /// What its names stand for, those in views included, by id.
+    found: Arc<Mutex<BTreeMap<Uuid, Arc<Entry>>>>,
     /// Whether the statement, or a view in it, reads an older version or the system's catalogs.
     reads_more_than_tables: Arc<AtomicBool>,
     depth: usize,
@@ -144,6 +146,7 @@ impl<'a> Resolver<'a> {
             state,
             read: Read::default(),
             system: OnceLock::new(),
+            found: Arc::default(),
             reads_more_than_tables: Arc::default(),
             depth: 0,
         }
@@ -218,6 +221,7 @@ impl<'a> Resolver<'a> {
             return Ok(provider_as_source(table.table.scan(snapshot)));
         }
         let entry = self.find(schema, name).await?;
+        self.found(&entry);
         self.entry_source(&entry).await
     }
 
@@ -306,6 +310,15 @@ impl<'a> Resolver<'a> {
         (!more).then(|| self.read.pins.lock().values().cloned().collect())
     }
 
+    fn found(&self, entry: &Arc<Entry>) {
+        self.found.lock().insert(entry.id, Arc::clone(entry));
+    }
+
+    /// What the statement's names stand for, views and what they read included, by id.
+    pub(crate) fn entries(&self) -> Vec<Arc<Entry>> {
+        self.found.lock().values().map(Arc::clone).collect()
+    }
+
     /// What the scans of its plans are of.
     pub(crate) fn read(&self) -> Read {
         self.read.clone()
@@ -330,6 +343,7 @@ impl<'a> Resolver<'a> {
             search_path: search_path.to_vec(),
             read: self.read.clone(),
             system: OnceLock::new(),
+            found: Arc::clone(&self.found),
             reads_more_than_tables: Arc::clone(&self.reads_more_than_tables),
             depth: self.depth + 1,
         };
@@ -388,6 +402,7 @@ impl<'a> Resolver<'a> {
             else {
                 continue;
             };
+            self.found(&entry);
             if let Definition::Model { .. } = entry.definition {
                 let function = self
                     .session

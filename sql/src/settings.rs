@@ -187,6 +187,12 @@ static REGISTRY: &[Setting] = &[
         Kind::Int(0, 1024),
         "Parallel streams of a plan; 0 is one for each core.",
     ),
+    setting(
+        RESULT_CACHE,
+        "off",
+        Kind::Bool,
+        "Whether results of queries are kept, and given again while nothing that they read has changed.",
+    ),
     reported("TimeZone", "UTC", Kind::TimeZone, "Zone in which timestamptz is read and shown."),
     setting(
         "transaction_isolation",
@@ -205,6 +211,19 @@ static REGISTRY: &[Setting] = &[
 
 /// What `version()` and the start-up message call the server.
 pub const SERVER_VERSION: &str = concat!("15.0 (Tarn ", env!("CARGO_PKG_VERSION"), ")");
+
+/// Whether results of queries are kept.
+pub(crate) const RESULT_CACHE: &str = "tarn.result_cache";
+
+/// Settings that change no answer of a query that reads tables alone.
+const BESIDE_ANSWERS: &[&str] = &[
+    "application_name",
+    "client_min_messages",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "statement_timeout",
+    RESULT_CACHE,
+];
 
 const ISOLATION: &[&str] =
     &["serializable", "repeatable read", "read committed", "read uncommitted"];
@@ -337,6 +356,13 @@ impl Settings {
             self.local.clear();
             self.changed();
         }
+    }
+
+    /// The settings that may change what a query answers, where they are not the defaults.
+    pub(crate) fn of_answers(&self) -> Vec<(&'static str, String)> {
+        let changed = REGISTRY.iter().filter(|s| self.value(s) != s.default);
+        let answering = changed.filter(|s| !BESIDE_ANSWERS.contains(&s.name));
+        answering.map(|s| (s.name, self.value(s).to_owned())).collect()
     }
 
     /// Every setting with its value and description, in the order of the names.

@@ -122,6 +122,11 @@ impl Transaction {
         Arc::clone(&self.overlay)
     }
 
+    /// Whether it sees anything that others do not.
+    pub(crate) fn has_changed(&self) -> bool {
+        !(self.changes.is_empty() && self.staged.is_empty() && self.created.is_empty())
+    }
+
     /// The version of a table that the transaction reads, if it read the table before.
     pub(crate) fn pinned(&self, id: Uuid) -> Option<Arc<TableSnapshot>> {
         match self.staged.get(&id) {

@@ -13,6 +13,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use futures::{StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 
+use crate::caches::Cache;
 use crate::error::Result;
 
 /// Tables whose metadata are read at once.
@@ -63,6 +64,9 @@ pub(crate) trait Relations: fmt::Debug + Send + Sync {
 
     /// The newest commits of the catalog, newest first.
     async fn catalog_history(&self) -> Result<Vec<CommitRecord>>;
+
+    /// What the server keeps to be faster, now.
+    fn caches(&self) -> Vec<Cache>;
 }
 
 /// A setting and its value.

@@ -12,6 +12,7 @@ use super::context::{
     Activity, Functions, Relation, Relations, SessionFacts, Setting, SystemContext,
     TEMPORARY_SCHEMA,
 };
+use crate::caches::{self, Cache};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::session::{Session, State, TemporaryTable};
@@ -109,6 +110,10 @@ impl Relations for OfSession {
     }
 }
 
+
+    fn caches(&self) -> Vec<Cache> {
+        caches::of(&self.engine)
+    }
 impl OfSession {
     /// A version that the transaction reads already, or a table of the session's own.
     fn known(&self, id: Uuid) -> Option<Arc<TableSnapshot>> {

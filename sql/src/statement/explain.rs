@@ -101,10 +101,15 @@ pub(crate) async fn run(
 ) -> Result<Output> {
     let state = session.planning_state();
     let types = select::types_of(parameters);
-    let planned = select::plan_query(session, &state, &explain.query, &types).await?;
+    let mut planned = select::plan_query(session, &state, &explain.query, &types).await?;
+    let query = &explain.query;
+    let kept = select::kept_size(session, &state, query, &mut planned, parameters).await?;
     let logical = state.optimize(&select::bind(planned.plan, parameters)?)?;
     let physical = state.query_planner().create_physical_plan(&logical, &state).await?;
     let mut lines = Vec::new();
+    if let Some((rows, bytes)) = kept {
+        lines.push(format!("Result cache: {rows} rows are kept, in {bytes} bytes"));
+    }
     if explain.verbose {
         lines.push("Logical plan:".to_owned());
         lines.extend(logical.display_indent().to_string().lines().map(|l| format!("  {l}")));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use catalog::Entry;
 use datafusion::common::ParamValues;
 use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -26,6 +27,7 @@ use crate::output::Output;
 use crate::pg_catalog;
 use crate::plan;
 use crate::resolve::{Read, Resolver, Tables};
+use crate::results::{Asked, Versions};
 use crate::session::Session;
 pub(crate) use query_plan::QueryPlan;
 
@@ -37,6 +39,8 @@ pub(crate) struct Planned {
     pub(crate) read: Read,
     /// What it reads, where that is all in tables at the versions of now.
     tables: Option<Tables>,
+    /// What its names stand for.
+    entries: Vec<Arc<Entry>>,
 }
 
 impl Planned {
@@ -66,35 +70,76 @@ pub(crate) fn coerced(state: &SessionState, plan: &LogicalPlan) -> LogicalPlan {
     analyzed.unwrap_or_else(|_| plan.clone())
 }
 
-/// Runs a query; the rows are computed as they are taken.
+/// Runs a query; the rows are computed as they are taken, or kept from an earlier run.
 pub(crate) async fn run(
     session: &Session,
     query: &ast::Query,
     kept: &Kept,
     parameters: &[ScalarValue],
 ) -> Result<Output> {
+    let asked = Asked::by(session, query, parameters);
+    if let Some(asked) = &asked
+        && let Some(rows) = asked.find(session).await?
+    {
+        return Ok(Output::Rows(rows));
+    }
     let circumstances = Circumstances::of(session, parameters);
     if let Some(Plan::Query(plan)) = kept.find(circumstances.as_ref()) {
         let shared = session.shared_planning_state();
         if let Some(bound) = plan.bind(session, &shared.state, parameters).await? {
             let context = Arc::clone(&shared.context);
-            let rows = start(&shared.state, context, &bound).await?;
-            return Ok(Output::Rows(rename(rows, plan.names())));
+            let rows = start(&shared.state, context, &bound.plan).await?;
+            let rows = rename(rows, plan.names());
+            return Ok(Output::Rows(collected(session, asked, rows, &plan, &bound.versions)));
         }
     }
     let state = session.planning_state();
     let mut planned = plan_query(session, &state, query, &types_of(parameters)).await?;
     if circumstances.is_some()
-        && let Some(tables) = planned.tables.take()
-        && let Some(plan) = QueryPlan::new(&state, &planned, tables)
+        && let Some(plan) = QueryPlan::of(&state, &mut planned)
         && let Some(bound) = plan.bind(session, &state, parameters).await?
     {
-        kept.keep(circumstances, Plan::Query(Arc::new(plan)));
-        let rows = start(&state, state.task_ctx(), &bound).await?;
-        return Ok(Output::Rows(rename(rows, planned.names.as_deref())));
+        let plan = Arc::new(plan);
+        kept.keep(circumstances, Plan::Query(Arc::clone(&plan)));
+        if let Some(asked) = &asked
+            && let Some(rows) = asked.find_planned(session, &plan, &bound.versions)
+        {
+            return Ok(Output::Rows(rows));
+        }
+        let rows = start(&state, state.task_ctx(), &bound.plan).await?;
+        let rows = rename(rows, plan.names());
+        return Ok(Output::Rows(collected(session, asked, rows, &plan, &bound.versions)));
     }
     let rows = execute(&state, bind(planned.plan, parameters)?).await?;
     Ok(Output::Rows(rename(rows, planned.names.as_deref())))
+}
+
+/// The same rows, kept on their way where that was asked for.
+fn collected(
+    session: &Session,
+    asked: Option<Asked>,
+    rows: SendableRecordBatchStream,
+    plan: &Arc<QueryPlan>,
+    versions: &Versions,
+) -> SendableRecordBatchStream {
+    match asked {
+        Some(asked) => asked.collect(session, rows, plan, versions),
+        None => rows,
+    }
+}
+
+/// The rows and the bytes of the result of a query, if it is kept and would be given.
+pub(crate) async fn kept_size(
+    session: &Session,
+    state: &SessionState,
+    query: &ast::Query,
+    planned: &mut Planned,
+    parameters: &[ScalarValue],
+) -> Result<Option<(usize, usize)>> {
+    let Some(asked) = Asked::by(session, query, parameters) else { return Ok(None) };
+    let Some(plan) = QueryPlan::of(state, planned) else { return Ok(None) };
+    let bound = plan.bind(session, state, parameters).await?;
+    Ok(bound.and_then(|bound| asked.size(&plan, &bound.versions)))
 }
 
 /// The rows of a query.
@@ -136,7 +181,8 @@ pub(crate) async fn plan_query(
         let named = fields.map(|field| beside.get(field.name()).unwrap_or(field.name()).clone());
         names = Some(named.collect());
     }
-    Ok(Planned { plan, names, read: resolver.read(), tables: resolver.tables() })
+    let (read, tables, entries) = (resolver.read(), resolver.tables(), resolver.entries());
+    Ok(Planned { plan, names, read, tables, entries })
 }
 
 /// Whether a query or a part of it says `INTO`.

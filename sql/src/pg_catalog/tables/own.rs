@@ -21,6 +21,7 @@ pub(super) fn source(name: &str) -> Option<Source> {
             keys: Keys::default(),
             details: Details::CatalogHistory,
         },
+        "caches" => computed(caches),
         "column_lineage" => computed(column_lineage),
         "history" => {
             Source::Computed { compute: history, keys: TABLE, details: Details::Histories }
@@ -64,6 +65,20 @@ fn history(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -> Result<
                 ("rows_added", commit.rows_added.map(count).into()),
             ])?;
         }
+    }
+    Ok(())
+}
+
+/// What the server keeps to be faster.
+fn caches(context: &SystemContext, _: &Wanted, rows: &mut Rows) -> Result<()> {
+    for cache in context.relations.caches() {
+        rows.push([
+            ("name", cache.name.into()),
+            ("hits", cache.hits.into()),
+            ("misses", cache.misses.into()),
+            ("bytes", cache.bytes.into()),
+            ("limit_bytes", cache.limit_bytes.into()),
+        ])?;
     }
     Ok(())
 }

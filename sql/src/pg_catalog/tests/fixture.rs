@@ -29,6 +29,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
+use crate::caches::Cache;
 use crate::error::{Error, Result, state};
 use crate::pg_catalog;
 use crate::pg_catalog::context::{
@@ -58,6 +59,10 @@ impl Relations for Tables {
 
     async fn catalog_history(&self) -> Result<Vec<CommitRecord>> {
         Ok(Vec::new())
+    }
+
+    fn caches(&self) -> Vec<Cache> {
+        Vec::new()
     }
 }
 

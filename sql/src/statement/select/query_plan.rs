@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use catalog::{LakeTable, TableSnapshot};
+use catalog::{Entry, LakeTable, TableSnapshot};
 use datafusion::common::Result as DfResult;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::{provider_as_source, source_as_provider};
@@ -23,6 +23,7 @@ use uuid::Uuid;
 use super::Planned;
 use crate::error::Result;
 use crate::resolve::Tables;
+use crate::results::Versions;
 use crate::session::Session;
 
 /// An optimized query with its parameters still open.
@@ -32,11 +33,20 @@ pub(crate) struct QueryPlan {
     names: Option<Vec<String>>,
     /// The tables that it reads, at the versions that it was made over.
     tables: Tables,
+    /// What its names stood for, by id.
+    entries: Vec<Arc<Entry>>,
+}
+
+/// A plan over the versions of now, its parameters filled in.
+pub(crate) struct Bound {
+    pub(crate) plan: LogicalPlan,
+    pub(crate) versions: Versions,
 }
 
 impl QueryPlan {
     /// Optimizes a query as far as it holds for any parameters. `None` where it does not.
-    pub(super) fn new(state: &SessionState, planned: &Planned, tables: Tables) -> Option<Self> {
+    pub(super) fn of(state: &SessionState, planned: &mut Planned) -> Option<Self> {
+        let tables = planned.tables.take()?;
         if !holds(&planned.plan) {
             return None;
         }
@@ -46,13 +56,21 @@ impl QueryPlan {
             return None;
         }
         let optimized = state.optimizer().optimize(analyzed, state, |_, _| {}).ok()?;
-        let names = planned.names.clone();
-        tables_are_known(&optimized, &tables).then_some(Self { optimized, names, tables })
+        let (names, entries) = (planned.names.clone(), planned.entries.clone());
+        tables_are_known(&optimized, &tables).then_some(Self { optimized, names, tables, entries })
     }
 
     /// The names that the columns go out under.
     pub(super) fn names(&self) -> Option<&[String]> {
         self.names.as_deref()
+    }
+
+    /// Whether both would give the same rows of the same versions of their tables.
+    pub(crate) fn means_same(&self, other: &Self) -> bool {
+        self.names == other.names
+            && self.entries.len() == other.entries.len()
+            && self.entries.iter().zip(&other.entries).all(|(one, two)| one.defines_same(two))
+            && self.optimized == other.optimized
     }
 
     /// The plan over the versions of now, with these parameters. `None` where a table was defined
@@ -62,21 +80,23 @@ impl QueryPlan {
         session: &Session,
         state: &SessionState,
         parameters: &[ScalarValue],
-    ) -> Result<Option<LogicalPlan>> {
-        let mut newer = HashMap::new();
+    ) -> Result<Option<Bound>> {
+        let (mut newer, mut versions) = (HashMap::new(), Versions::new());
         for (entry, known) in &self.tables {
             let pinned = session.pin(entry).await?;
+            versions.push((Arc::clone(entry), Arc::clone(&pinned.snapshot)));
             if !Arc::ptr_eq(&pinned.snapshot, &known.snapshot) {
                 newer.insert(known.id, (pinned.table, pinned.snapshot));
             }
         }
         let Some(plan) = self.over(&newer)? else { return Ok(None) };
         if parameters.is_empty() {
-            return Ok(Some(plan));
+            return Ok(Some(Bound { plan, versions }));
         }
         let bound = super::bind(plan, parameters)?;
         let simplify = Optimizer::with_rules(vec![Arc::new(SimplifyExpressions::new())]);
-        Ok(Some(simplify.optimize(bound, state, |_, _| {})?))
+        let plan = simplify.optimize(bound, state, |_, _| {})?;
+        Ok(Some(Bound { plan, versions }))
     }
 
     /// The plan with these tables at these versions.
