@@ -99,6 +99,11 @@ pub(crate) fn existing_with_files(session: &Session, name: &ast::ObjectName) -> 
     Ok(entry)
 }
 
+/// Whether others were faster, and another attempt may be made.
+pub(crate) fn is_lost_race(error: &Error, attempt: usize) -> bool {
+    error.sqlstate() == state::SERIALIZATION_FAILURE && attempt < ATTEMPTS_MAX
+}
+
 /// Whether a statement that met `error` is to be carried out again, and makes it over what others have
 /// committed. Not within a transaction, which keeps its versions.
 pub(crate) async fn goes_again(
@@ -107,10 +112,7 @@ pub(crate) async fn goes_again(
     error: &Error,
     attempt: &mut usize,
 ) -> Result<bool> {
-    if error.sqlstate() != state::SERIALIZATION_FAILURE
-        || *attempt >= ATTEMPTS_MAX
-        || session.in_transaction()
-    {
+    if !is_lost_race(error, *attempt) || session.in_transaction() {
         return Ok(false);
     }
     *attempt += 1;

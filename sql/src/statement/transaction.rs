@@ -5,6 +5,7 @@
 
 use datafusion::sql::sqlparser::ast;
 
+use crate::dml;
 use crate::error::{Error, Result, state};
 use crate::output::{Notice, Output};
 use crate::resolve::fold;
@@ -91,6 +92,44 @@ pub(crate) async fn finish(session: &Session) -> Result<bool> {
     }
 }
 
+/// Carries out what takes several commits so that all of it holds, or nothing: in the open transaction, or
+/// in one of its own, over again while others are faster.
+pub(crate) async fn as_one<F: Future<Output = Result<()>> + Send>(
+    session: &Session,
+    work: impl Fn() -> F + Send + Sync,
+) -> Result<()> {
+    if session.in_transaction() {
+        return work().await;
+    }
+    let mut attempt = 1;
+    loop {
+        session.begin_implicit();
+        let abandoned = Abandoned(session);
+        let done = work().await;
+        if done.is_err() {
+            session.fail();
+        }
+        let ended = finish(session).await;
+        drop(abandoned);
+        match done.and_then(|()| ended.map(drop)) {
+            Err(error) if dml::is_lost_race(&error, attempt) => attempt += 1,
+            done => return done,
+        }
+        session.engine().catalog.refresh().await?;
+    }
+}
+
+/// Takes the transaction of a statement back that is not carried on.
+struct Abandoned<'a>(&'a Session);
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        if let Some(transaction) = self.0.with(|s| s.transaction.take()) {
+            give_back(self.0, transaction.beside);
+        }
+    }
+}
+
 /// Whether a BEGIN opened a transaction.
 fn begun(session: &Session) -> bool {
     session.with(|s| s.transaction.as_ref().is_some_and(|open| !open.implicit))
@@ -164,4 +203,27 @@ fn refuse_chain(chain: bool) -> Result<()> {
         return Err(Error::unsupported("AND CHAIN is not supported").with_hint("Use BEGIN."));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::as_one;
+    use crate::session::TransactionStatus;
+    use crate::{Engine, EngineConfig, Error, SessionStart};
+
+    #[tokio::test]
+    async fn a_statement_of_several_commits_leaves_no_transaction_open() {
+        let config = EngineConfig { warehouse: "memory://".to_owned(), ..EngineConfig::default() };
+        let engine = Engine::open(config).await.unwrap();
+        let session = engine.session(SessionStart::default()).unwrap();
+        tokio::select! {
+            biased;
+            _ = as_one(&session, std::future::pending) => unreachable!("it waits for ever"),
+            () = tokio::task::yield_now() => {}
+        }
+        assert_eq!(session.transaction_status(), TransactionStatus::Idle);
+        let failed = as_one(&session, || async { Err(Error::internal("it went wrong")) }).await;
+        assert_eq!(failed.unwrap_err().message(), "it went wrong");
+        assert_eq!(session.transaction_status(), TransactionStatus::Idle);
+    }
 }
