@@ -38,7 +38,14 @@ pub struct Entry {
     /// Where the rows of its query came from when it was made: each column's sources, then what decided
     /// which rows there are.
     pub sources: Vec<ColumnSource>,
+    /// What `SET TAGS` says of it.
+    pub tags: Tags,
+    /// What it says of its columns.
+    pub column_tags: BTreeMap<String, Tags>,
 }
+
+/// Values by the names of tags.
+pub type Tags = BTreeMap<String, String>;
 
 /// A stored column that another one, or the rows of a query, come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +79,8 @@ impl Entry {
             created_at_micros,
             definition,
             sources: Vec::new(),
+            tags: Tags::new(),
+            column_tags: BTreeMap::new(),
         }
     }
 

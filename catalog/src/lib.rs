@@ -41,7 +41,7 @@ pub use backup::{Checked, Copied, backup, check, restore};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use entry::{
     Change, ColumnEntry, ColumnSource, Definition, Entry, ExternalTable, Kind, ModelVersion,
-    OptionValue, TYPE_KEY, TableRef, Zone,
+    OptionValue, TYPE_KEY, TableRef, Tags, Zone,
 };
 pub use error::{Error, Result};
 pub use log::{Add, CommitRecord};

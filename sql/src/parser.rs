@@ -20,7 +20,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Toke
 use crate::error::{Error, Result, state};
 use crate::statement::{
     Kind, Statement, copy, create_external_table, create_location, create_model, create_secret,
-    create_snapshot, cursor, optimize, refresh, restore, vacuum,
+    create_snapshot, cursor, optimize, refresh, restore, set_tags, vacuum,
 };
 
 /// Expressions nested deeper than this are refused rather than risked.
@@ -94,11 +94,14 @@ pub(crate) fn over(text: &str) -> Result<Parser<'static>> {
 
 fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Kind> {
     let first = [0, 1].map(|nth| tokens.get(nth).map_or_else(String::new, |t| upper(&t.token)));
-    // These say VERSION AS OF, or TABLE, in words of their own.
+    // These say VERSION AS OF, TABLE or SET in words of their own.
     let own: Option<fn(&mut Parser<'_>) -> Result<Kind>> = match [&*first[0], &*first[1]] {
         ["RESTORE", _] => Some(|parser| Ok(Kind::Restore(restore::parse(parser)?))),
         ["CREATE", "SNAPSHOT"] => {
             Some(|parser| Ok(Kind::CreateSnapshot(create_snapshot::parse(parser)?)))
+        }
+        ["ALTER", _] if set_tags::is_meant(&words_of(&tokens)) => {
+            Some(|parser| Ok(Kind::SetTags(set_tags::parse(parser)?)))
         }
         _ => None,
     };
@@ -226,6 +229,10 @@ fn take_data(tokens: &mut Vec<TokenWithSpan>) -> Option<bool> {
         }
         _ => None,
     }
+}
+
+fn words_of(tokens: &[TokenWithSpan]) -> Vec<String> {
+    tokens.iter().map(|token| upper(&token.token)).collect()
 }
 
 fn leading_words(tokens: &[TokenWithSpan]) -> Vec<String> {

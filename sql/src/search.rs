@@ -1,4 +1,4 @@
-//! `tarn.search('words')`: the objects and columns whose names or comments hold all of these words.
+//! `tarn.search('words')`: the objects and columns whose names, comments or tags hold all of these words.
 //!
 //! It is `tarn.objects` under a condition: [`rewrite`] makes it that.
 
@@ -49,8 +49,8 @@ pub(crate) fn rewrite(factor: &mut ast::TableFactor) {
     let Some(words) = words(called) else { return };
     let query = format!(
         "SELECT kind, object_schema, object_name, column_name, data_type, owner, comment FROM tarn.objects \
-         WHERE {MATCHES}(concat_ws(' ', coalesce(column_name, object_name), comment), \
-         concat_ws(' ', object_schema, object_name, column_name, comment), CAST({words} AS text))"
+         WHERE {MATCHES}(concat_ws(' ', coalesce(column_name, object_name), comment, tags), \
+         concat_ws(' ', object_schema, object_name, column_name, comment, tags), CAST({words} AS text))"
     );
     let Ok(subquery) = parser::parse_query(&query) else { return };
     let alias = alias.clone().unwrap_or_else(|| ast::TableAlias {

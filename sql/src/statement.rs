@@ -29,6 +29,7 @@ pub(crate) mod refresh;
 pub(crate) mod restore;
 pub(crate) mod select;
 pub(crate) mod set;
+pub(crate) mod set_tags;
 pub(crate) mod transaction;
 pub(crate) mod truncate;
 pub(crate) mod update;
@@ -101,6 +102,7 @@ pub(crate) enum Kind {
     Rollback { chain: bool, savepoint: Option<ast::Ident> },
     Savepoint(ast::Ident),
     Set(ast::Set),
+    SetTags(set_tags::SetTags),
     Show(String),
     Truncate(ast::Truncate),
     Update(Box<update::Update>),
@@ -332,6 +334,7 @@ pub(crate) async fn run(
         }
         Kind::Savepoint(name) => transaction::savepoint(session, name),
         Kind::Set(s) => set::run(session, s),
+        Kind::SetTags(s) => set_tags::run(session, s).await,
         Kind::Show(name) => set::show(session, name),
         Kind::Truncate(s) => truncate::run(session, s).await,
         Kind::Update(s) => update::run(session, s, parameters).await,

@@ -1,5 +1,6 @@
 //! Entries as rows of the catalog's table.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -14,7 +15,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::entry::{ColumnSource, Definition, Entry};
+use crate::entry::{ColumnSource, Definition, Entry, Tags};
 use crate::error::{Error, Result};
 use crate::table::{DataFile, LakeTable};
 
@@ -50,6 +51,10 @@ struct Written<'a> {
     definition: &'a Definition,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     sources: &'a [ColumnSource],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tags: &'a Tags,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    column_tags: &'a BTreeMap<String, Tags>,
 }
 
 /// The same, read back.
@@ -59,6 +64,10 @@ struct Stored {
     definition: Definition,
     #[serde(default)]
     sources: Vec<ColumnSource>,
+    #[serde(default)]
+    tags: Tags,
+    #[serde(default)]
+    column_tags: BTreeMap<String, Tags>,
 }
 
 /// The columns of the catalog's table.
@@ -90,8 +99,12 @@ pub(super) fn to_batch(rows: &[Row]) -> Result<RecordBatch> {
         .iter()
         .map(|entry| {
             let written = |entry: &&Arc<Entry>| {
-                let (definition, sources) = (&entry.definition, &entry.sources[..]);
-                serde_json::to_string(&Written { definition, sources })
+                serde_json::to_string(&Written {
+                    definition: &entry.definition,
+                    sources: &entry.sources,
+                    tags: &entry.tags,
+                    column_tags: &entry.column_tags,
+                })
             };
             entry.as_ref().map(written).transpose()
         })
@@ -177,7 +190,7 @@ fn from_row(batch: &RecordBatch, row: usize) -> Result<Row, String> {
         return Ok(Row { version, id, entry: None, last: None });
     }
     let definition = text(9).unwrap_or_default();
-    let Stored { definition, sources } = serde_json::from_str(&definition)
+    let Stored { definition, sources, tags, column_tags } = serde_json::from_str(&definition)
         .map_err(|error| format!("the definition of {id} cannot be read: {error}"))?;
     let entry = Entry {
         id,
@@ -189,6 +202,8 @@ fn from_row(batch: &RecordBatch, row: usize) -> Result<Row, String> {
         created_at_micros: batch.column(8).as_primitive::<TimestampMicrosecondType>().value(row),
         definition,
         sources,
+        tags,
+        column_tags,
     };
     Ok(Row { version, id, entry: Some(Arc::new(entry)), last: None })
 }

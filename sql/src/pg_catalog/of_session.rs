@@ -1,9 +1,10 @@
 //! The context of a statement, from the session that runs it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use catalog::{CommitRecord, Definition, Entry, TableRef, TableSnapshot};
+use catalog::{CommitRecord, Definition, Entry, TableRef, TableSnapshot, Tags};
 use datafusion::execution::session_state::SessionState;
 use parking_lot::Mutex;
 use uuid::Uuid;
@@ -74,6 +75,8 @@ fn temporary_entry(session: &Session, name: String, table: &TemporaryTable) -> A
         created_at_micros: 0,
         definition: Definition::Table(table_ref),
         sources: Vec::new(),
+        tags: Tags::new(),
+        column_tags: BTreeMap::new(),
     })
 }
 
@@ -108,12 +111,12 @@ impl Relations for OfSession {
     async fn catalog_history(&self) -> Result<Vec<CommitRecord>> {
         Ok(self.engine.catalog.history(COMMITS_MAX).await?)
     }
-}
-
 
     fn caches(&self) -> Vec<Cache> {
         caches::of(&self.engine)
     }
+}
+
 impl OfSession {
     /// A version that the transaction reads already, or a table of the session's own.
     fn known(&self, id: Uuid) -> Option<Arc<TableSnapshot>> {

@@ -5,6 +5,7 @@
 //! columns get other names or types (`evolution.rs`).
 //! Never: a definition that a row of the table contradicts.
 
+pub(crate) mod carried;
 mod evolution;
 
 use arrow::datatypes::SchemaRef;
@@ -43,7 +44,7 @@ pub(crate) async fn run(session: &Session, alter: &ast::AlterTable) -> Result<Ou
         }
         operations => {
             refuse_view(session, schema.as_deref(), &name)?;
-            evolve(session, &alter.name, operations).await?;
+            carried::evolve(session, &alter.name, operations).await?;
         }
     }
     Ok(Output::done("ALTER TABLE"))

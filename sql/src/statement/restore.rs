@@ -10,6 +10,7 @@ use crate::output::Output;
 use crate::parser::{expect_word, expected, parse_word, parse_words, syntax_error};
 use crate::resolve::{At, fold, version_at};
 use crate::session::Session;
+use crate::statement::alter_table::carried;
 
 /// A table, and the version to go back to.
 #[derive(Debug, Clone)]
@@ -64,7 +65,11 @@ pub(crate) async fn run(session: &Session, restore: &Restore) -> Result<Output> 
                     return Err(error);
                 }
             }
-            Ok(()) => return Ok(Output::done("RESTORE")),
+            Ok(()) => {
+                let has = |name: &str| to.schema.field_with_name(name).is_ok();
+                carried::forget_others(session, pinned.id, has).await?;
+                return Ok(Output::done("RESTORE"));
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use arrow::datatypes::Field;
-use catalog::{COMMENT_KEY, Definition, Entry, Kind};
+use catalog::{COMMENT_KEY, Definition, Entry, Kind, Tags};
 
 use super::super::context::{SystemContext, Wanted};
 use super::super::rows::Rows;
@@ -31,6 +31,7 @@ pub(super) fn source(name: &str) -> Option<Source> {
         "objects" => of_tables(objects, by_name("object_schema", "object_name")),
         "snapshots" => computed(snapshots),
         "tables" => of_tables(tables, TABLE),
+        "tags" => computed(tags),
         _ => return None,
     })
 }
@@ -166,9 +167,12 @@ fn objects(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -> Result<
 }
 
 fn object(entry: &Entry, column: Option<&Field>, rows: &mut Rows) -> Result<()> {
-    let comment = match column {
-        Some(column) => column.metadata().get(COMMENT_KEY).cloned(),
-        None => entry.comment.clone(),
+    let (comment, tags) = match column {
+        Some(column) => {
+            let comment = column.metadata().get(COMMENT_KEY).cloned();
+            (comment, entry.column_tags.get(column.name()).and_then(shown))
+        }
+        None => (entry.comment.clone(), shown(&entry.tags)),
     };
     rows.push([
         ("kind", column.map_or_else(|| entry.kind().name(), |_| "column").into()),
@@ -178,8 +182,18 @@ fn object(entry: &Entry, column: Option<&Field>, rows: &mut Rows) -> Result<()> 
         ("data_type", column.map(types::type_name).into()),
         ("owner", entry.owner.as_str().into()),
         ("comment", comment.into()),
+        ("tags", tags.into()),
         ("created_at", entry.created_at_micros.into()),
     ])
+}
+
+/// `pii=yes, team=growth`; none where there are no tags.
+fn shown(tags: &Tags) -> Option<String> {
+    let one = |(name, value): (&String, &String)| match value.is_empty() {
+        true => name.clone(),
+        false => format!("{name}={value}"),
+    };
+    (!tags.is_empty()).then(|| tags.iter().map(one).collect::<Vec<_>>().join(", "))
 }
 
 /// One row for each table of a snapshot that is still there; one without a table where none is.
@@ -233,6 +247,27 @@ fn tables(context: &SystemContext, wanted: &Wanted, rows: &mut Rows) -> Result<(
             ("byte_count", i64::try_from(relation.byte_count).unwrap_or(i64::MAX).into()),
             ("path", path.into()),
         ])?;
+    }
+    Ok(())
+}
+
+/// One row for each tag of an object or a column.
+fn tags(context: &SystemContext, _: &Wanted, rows: &mut Rows) -> Result<()> {
+    for entry in context.snapshot.schemas().chain(context.relation_entries()) {
+        let of_entry = entry.tags.iter().map(|tag| (None, tag));
+        let of_columns = entry.column_tags.iter();
+        let of_columns =
+            of_columns.flat_map(|(name, tags)| tags.iter().map(move |t| (Some(name), t)));
+        for (column, (tag, value)) in of_entry.chain(of_columns) {
+            rows.push([
+                ("schema_name", Some(entry.schema.as_str()).filter(|name| !name.is_empty()).into()),
+                ("object_name", entry.name.as_str().into()),
+                ("kind", entry.kind().name().into()),
+                ("column_name", column.map(String::as_str).into()),
+                ("tag", tag.as_str().into()),
+                ("value", value.as_str().into()),
+            ])?;
+        }
     }
     Ok(())
 }
