@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use bytes::Bytes;
 use datafusion::error::Result as DfResult;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
@@ -355,5 +355,24 @@ impl Stream for Guarded {
 impl RecordBatchStream for Guarded {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
+    }
+}
+/// Whether both types are the same to a client: how the planner lays values out is its own affair.
+pub(crate) fn is_alike(known: &DataType, now: &DataType) -> bool {
+    use DataType as T;
+    let plain = |data_type: &DataType| match data_type {
+        T::Utf8View | T::LargeUtf8 => T::Utf8,
+        T::BinaryView | T::LargeBinary | T::FixedSizeBinary(_) => T::Binary,
+        T::Dictionary(_, values) => values.as_ref().clone(),
+        T::LargeList(element) | T::FixedSizeList(element, _) => T::List(Arc::clone(element)),
+        T::Decimal256(..) => T::Decimal128(38, 0),
+        other => other.clone(),
+    };
+    let (known, now) = (plain(known), plain(now));
+    match (&known, &now) {
+        (T::Null, _) | (_, T::Null) => true,
+        (T::List(known), T::List(now)) => is_alike(known.data_type(), now.data_type()),
+        (T::Timestamp(_, known), T::Timestamp(_, now)) => known.is_some() == now.is_some(),
+        _ => std::mem::discriminant(&known) == std::mem::discriminant(&now),
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use arrow::datatypes::{Field, FieldRef, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use catalog::{Entry, LakeTable, Snapshot, TableSnapshot};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
@@ -92,6 +92,17 @@ impl Prepared {
     #[must_use]
     pub fn columns(&self) -> Option<SchemaRef> {
         self.columns.as_ref().map(Arc::clone)
+    }
+
+    /// Whether rows of this schema are of the columns that were described.
+    #[must_use]
+    pub fn describes(&self, rows: &Schema) -> bool {
+        let Some(columns) = &self.columns else { return true };
+        columns.fields().len() == rows.fields().len()
+            && columns.fields().iter().zip(rows.fields()).all(|(known, field)| {
+                known.name() == field.name()
+                    && output::is_alike(known.data_type(), field.data_type())
+            })
     }
 
     /// Whether the statement yields rows.
@@ -277,8 +288,30 @@ impl Session {
         Ok(Arc::new(Prepared { statement, parameters, columns, executes }))
     }
 
-    /// Runs a prepared statement: table versions and file lists are looked up now.
+    /// Runs a prepared statement: table versions and file lists are looked up now. A query whose columns
+    /// are not those that were described any more is an error, as in PostgreSQL.
     pub async fn run(
+        &self,
+        prepared: &Arc<Prepared>,
+        parameters: Vec<ScalarValue>,
+    ) -> Result<Output> {
+        let output = self.run_now(prepared, parameters).await?;
+        match &output {
+            // What changed rows has done so; its rows are of the columns that it was described with.
+            Output::Rows(rows)
+                if !prepared.changes_rows() && !prepared.describes(&rows.schema()) =>
+            {
+                self.fail();
+                Err(Error::unsupported("cached plan must not change result type")
+                    .with_detail("A table that the statement reads has other columns by now.")
+                    .with_hint("Prepare the statement again."))
+            }
+            _ => Ok(output),
+        }
+    }
+
+    /// The same; the rows may have other columns than were described.
+    pub async fn run_now(
         &self,
         prepared: &Arc<Prepared>,
         parameters: Vec<ScalarValue>,

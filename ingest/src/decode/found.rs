@@ -21,6 +21,9 @@ const COLUMNS_MAX: usize = 1_600;
 /// The digits that Delta's decimals have at most.
 const DIGITS_MAX: u8 = 38;
 
+/// The greatest whole number up to which a double holds all of them.
+const EXACT_MAX: i64 = 1 << 53;
+
 /// A column that an input has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundColumn {
@@ -63,7 +66,8 @@ struct Numbers {
     greatest: i64,
     /// Some are beyond 64 bits.
     long: bool,
-    fractions: bool,
+    /// The digits behind the point of the longest.
+    fraction_digits: u32,
     /// Some are written with an exponent, so that their digits say nothing.
     exponents: bool,
     digits: u32,
@@ -194,7 +198,7 @@ impl Numbers {
             least: number.unwrap_or(0),
             greatest: number.unwrap_or(0),
             long: number.is_none(),
-            fractions: text.contains('.'),
+            fraction_digits: text.split_once('.').map_or(0, |(_, rest)| rest.len() as u32),
             exponents,
             digits: whole.trim_start_matches('-').len() as u32,
         }
@@ -205,7 +209,7 @@ impl Numbers {
             least: self.least.min(other.least),
             greatest: self.greatest.max(other.greatest),
             long: self.long || other.long,
-            fractions: self.fractions || other.fractions,
+            fraction_digits: self.fraction_digits.max(other.fraction_digits),
             exponents: self.exponents || other.exponents,
             digits: self.digits.max(other.digits),
         }
@@ -221,20 +225,28 @@ impl Numbers {
         match self.least_type() {
             DataType::Int16 | DataType::Int32 => DataType::Int64,
             // Room for what comes later.
-            DataType::Decimal128(..) => DataType::Decimal128(DIGITS_MAX, 0),
+            DataType::Decimal128(_, scale) => DataType::Decimal128(DIGITS_MAX, scale),
             other => other,
         }
     }
 
+    /// A decimal that holds them as they are written, if there is one.
+    fn decimal(self) -> Option<DataType> {
+        let precision = u8::try_from(self.digits + self.fraction_digits).ok()?;
+        let scale = i8::try_from(self.fraction_digits).ok()?;
+        (!self.exponents && precision <= DIGITS_MAX)
+            .then_some(DataType::Decimal128(precision, scale))
+    }
+
     fn least_type(self) -> DataType {
-        if self.fractions || self.exponents {
-            return DataType::Float64;
+        if self.fraction_digits > 0 || self.exponents {
+            // Beyond these, a double does not tell neighbouring whole numbers apart.
+            let exact = !self.long && self.least >= -EXACT_MAX && self.greatest <= EXACT_MAX;
+            let decimal = if exact { None } else { self.decimal() };
+            return decimal.unwrap_or(DataType::Float64);
         }
         if self.long {
-            return match self.whole_digits() {
-                Some(digits) if digits <= DIGITS_MAX => DataType::Decimal128(digits, 0),
-                _ => DataType::Float64,
-            };
+            return self.decimal().unwrap_or(DataType::Float64);
         }
         let within = |least: i64, greatest: i64| self.least >= least && self.greatest <= greatest;
         if within(i64::from(i16::MIN), i64::from(i16::MAX)) {

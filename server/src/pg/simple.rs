@@ -48,10 +48,12 @@ where
         let preparing = Box::pin(self.session.prepare(statement, &[]));
         let prepared = self.wire.attend(IfGone::Stop, preparing).await??;
         let if_gone = IfGone::of(&prepared);
-        let running = Box::pin(self.session.run(&prepared, Vec::new()));
+        // Nobody was told of its columns yet: they are those of the rows, whatever became of a table.
+        let running = Box::pin(self.session.run_now(&prepared, Vec::new()));
         Ok(match self.wire.attend(if_gone, running).await?? {
             Output::Rows(stream) => {
-                let schema = prepared.columns().unwrap_or_else(|| stream.schema());
+                let described = prepared.columns().filter(|_| prepared.describes(&stream.schema()));
+                let schema = described.unwrap_or_else(|| stream.schema());
                 let columns = columns(&schema, &[])?;
                 self.wire.replies.row_description(&columns);
                 let mut rows = Rows::new(stream, columns, zone_of(&self.session));
