@@ -208,9 +208,16 @@ async fn sessions_share_results_and_other_definitions_do_not_matter() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_answer_differently_is_not_kept() {
     let (engine, asking) = keeping().await;
+    run(&asking, &["CREATE VIEW lately AS SELECT k, localtimestamp AS at FROM t"]).await;
     for sql in [
         "SELECT now(), k FROM t",
+        "SELECT k FROM t WHERE timestamptz '2020-01-01 00:00:00+00' < now() - interval '1 day'",
+        "SELECT k FROM t WHERE date '2020-01-01' < current_date",
+        "SELECT k FROM t WHERE v < (SELECT extract(year FROM current_timestamp))",
+        "SELECT k FROM lately",
         "SELECT random(), k FROM t",
+        "SELECT k, uuid() FROM t",
+        "SELECT max(k) OVER (ORDER BY random()) FROM t",
         "SELECT count(*) FROM tarn.tables",
         "SELECT k, current_setting('TimeZone') FROM t",
         "SELECT * FROM table_changes('t', 0)",
