@@ -9,6 +9,9 @@
 //!
 //! Never: a function is called once where it reads a row: its rows are those of each row before it.
 
+mod flat;
+mod misplaced;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem;
 use std::ops::ControlFlow;
@@ -31,6 +34,8 @@ use crate::json::{AsJson, Expand, KEY, VALUE, What};
 use crate::resolve::fold;
 use crate::semantics::{self, call};
 use crate::types::TYPE_KEY;
+use flat::{FLAT, Flat, OfType};
+pub(crate) use misplaced::refuse as refuse_misplaced;
 
 /// The list, and then each of its elements, on the way to the columns.
 const EACH: &str = "__each";
@@ -54,11 +59,23 @@ struct Function {
     name: &'static str,
     /// The function from a value to a list that is behind it.
     behind: &'static str,
+    /// The function that checks each object of which it makes a row.
+    object: &'static str,
     gives: Gives,
 }
 
 const fn of(name: &'static str, behind: &'static str, gives: Gives) -> Function {
-    Function { name, behind, gives }
+    Function { name, behind, object: "", gives }
+}
+
+/// One that makes a row of each object.
+const fn of_objects(
+    name: &'static str,
+    behind: &'static str,
+    object: &'static str,
+    gives: Gives,
+) -> Function {
+    Function { name, behind, object, gives }
 }
 
 const JSON: &str = "__json";
@@ -82,10 +99,20 @@ const FUNCTIONS: [Function; 15] = {
         of("jsonb_each_text", "__jsonb_each_text", Gives::Parts(Fields, true)),
         of("json_object_keys", "__json_object_keys", Gives::Parts(Keys, true)),
         of("jsonb_object_keys", "__jsonb_object_keys", Gives::Parts(Keys, true)),
-        of("json_to_recordset", "__json_array_elements", Gives::RecordSet),
-        of("jsonb_to_recordset", "__jsonb_array_elements", Gives::RecordSet),
-        of("json_to_record", JSON, Gives::Record),
-        of("jsonb_to_record", JSONB, Gives::Record),
+        of_objects(
+            "json_to_recordset",
+            "__json_array_elements",
+            "__json_to_recordset",
+            Gives::RecordSet,
+        ),
+        of_objects(
+            "jsonb_to_recordset",
+            "__jsonb_array_elements",
+            "__jsonb_to_recordset",
+            Gives::RecordSet,
+        ),
+        of_objects("json_to_record", JSON, "__json_to_record", Gives::Record),
+        of_objects("jsonb_to_record", JSONB, "__jsonb_to_record", Gives::Record),
     ]
 };
 
@@ -123,11 +150,15 @@ impl Function {
 /// The functions that lie behind, for rewritten statements.
 pub(crate) fn functions() -> Vec<ScalarUDF> {
     let mut functions = vec![AsJson::function(JSON, "json"), AsJson::function(JSONB, "jsonb")];
+    functions.push(Flat::function());
     functions.extend(FUNCTIONS.iter().filter_map(|function| match function.gives {
         Gives::Parts(what, as_text) => {
             Some(Expand::function(function.behind, function.name, what, as_text))
         }
-        _ => None,
+        Gives::Record | Gives::RecordSet => {
+            Some(AsJson::object(function.object, function.json(), function.name))
+        }
+        Gives::Elements => None,
     }));
     functions
 }
@@ -483,6 +514,10 @@ impl VisitorMut for SelectList {
         let Some(function) = Function::named(&found.name) else { return ControlFlow::Continue(()) };
         let as_text = match function.gives {
             Gives::Parts(What::Elements | What::Keys, as_text) => as_text,
+            Gives::Elements => {
+                flatten(found);
+                return ControlFlow::Continue(());
+            }
             _ => return ControlFlow::Continue(()),
         };
         found.name = ast::ObjectName::from(vec![ast::Ident::new(function.behind)]);
@@ -499,6 +534,15 @@ impl VisitorMut for SelectList {
             false => call(if function.json() == "jsonb" { JSONB } else { JSON }, [rows]),
         };
         ControlFlow::Continue(())
+    }
+}
+
+/// `unnest(x)` as `unnest(__flat(x))`.
+fn flatten(unnest: &mut ast::Function) {
+    let ast::FunctionArguments::List(list) = &mut unnest.args else { return };
+    if let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(array))] = list.args.as_mut_slice()
+    {
+        *array = call(FLAT, [array.clone()]);
     }
 }
 
@@ -572,15 +616,19 @@ fn expand(
     let argument = context.sql_to_expr(call.function.typed(argument.clone()), &schema)?;
     let (_, field) = argument.to_field(&schema)?;
     let list = match call.function.gives {
-        Gives::Elements if matches!(field.data_type(), DataType::List(_)) => argument,
-        Gives::Elements => return Err(call.refused(&[crate::types::type_name(&field)]).into()),
+        Gives::Elements => Flat::function().call(vec![argument]),
         _ if crate::types::pg_type_of(&field).name == call.function.json() => {
             behind(call.function.behind, argument, context)?
         }
         _ => return Err(call.refused(&[crate::types::type_name(&field)]).into()),
     };
-    let element = match list.to_field(&schema)?.1.data_type() {
-        DataType::List(item) => Some(item.metadata().get(TYPE_KEY).cloned()),
+    let (_, given) = list.to_field(&schema)?;
+    let element = match given.data_type() {
+        // Columns keep the type of their elements with the list.
+        DataType::List(item) => {
+            let kind = item.metadata().get(TYPE_KEY).or_else(|| given.metadata().get(TYPE_KEY));
+            Some(kind.map(|kind| kind.strip_suffix("[]").unwrap_or(kind).to_owned()))
+        }
         _ => None,
     };
     let before: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
@@ -667,6 +715,9 @@ impl Call<'_> {
             let (expr, kind) = match kind.as_deref() {
                 Some("json") => (behind(JSON, expr, context)?, kind),
                 Some("jsonb") => (behind(JSONB, expr, context)?, kind),
+                Some(other) if matches!(function.gives, Gives::Elements) => {
+                    (OfType::function(other).call(vec![expr]), kind)
+                }
                 _ => (expr, kind),
             };
             let metadata = kind.map(|kind| BTreeMap::from([(TYPE_KEY.to_owned(), kind)]));
@@ -691,8 +742,8 @@ impl Call<'_> {
         if given.is_empty() {
             return Err(undefined().into());
         }
-        let object = if self.function.json() == "jsonb" { JSONB } else { JSON };
-        let object = call(object, [ast::Expr::Identifier(ast::Ident::with_quote('"', EACH))]);
+        let object =
+            call(self.function.object, [ast::Expr::Identifier(ast::Ident::with_quote('"', EACH))]);
         let column = |column: &ast::TableAliasColumnDef| {
             let data_type = column.data_type.clone().ok_or_else(undefined)?;
             let name = fold(&column.name);

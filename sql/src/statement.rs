@@ -44,6 +44,7 @@ use datafusion::sql::sqlparser::ast;
 
 use crate::error::{Error, Result};
 use crate::kept::Kept;
+use crate::lateral;
 use crate::output::Output;
 use crate::session::Session;
 
@@ -113,6 +114,7 @@ impl Kind {
     /// From what sqlparser read; what is not in the list is refused by name.
     pub(crate) fn from_ast(statement: ast::Statement, with_no_data: bool) -> Result<Self> {
         use ast::Statement as S;
+        lateral::refuse_misplaced(&statement)?;
         let kind = match statement {
             S::Query(query) => from_query(*query)?,
             change @ (S::Insert(_) | S::Update(_) | S::Delete(_) | S::Merge(_)) => {

@@ -21,6 +21,11 @@ const PHRASES: &[(&str, &str, &str)] = &[
         "aggregate function calls cannot be nested",
     ),
     (
+        "Unnest should be rewritten to LogicalPlan::Unnest",
+        state::FEATURE_NOT_SUPPORTED,
+        "set-returning functions are allowed in FROM and in a select list, not within aggregates",
+    ),
+    (
         "Inconsistent data length across values list",
         state::SYNTAX_ERROR,
         "VALUES lists must all be the same length",

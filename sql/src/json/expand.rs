@@ -179,13 +179,41 @@ pub(crate) struct AsJson {
     name: &'static str,
     /// `json` or `jsonb`.
     kind: &'static str,
+    /// The function of which it has to be an object, or one of its objects.
+    object_of: Option<&'static str>,
     signature: Signature,
 }
 
 impl AsJson {
     pub(crate) fn function(name: &'static str, kind: &'static str) -> ScalarUDF {
-        ScalarUDF::from(Self { name, kind, signature: Signature::any(1, Volatility::Immutable) })
+        let signature = Signature::any(1, Volatility::Immutable);
+        ScalarUDF::from(Self { name, kind, object_of: None, signature })
     }
+
+    /// The same for what has to be an object, so that `called` can make a row of it.
+    pub(crate) fn object(
+        name: &'static str,
+        kind: &'static str,
+        called: &'static str,
+    ) -> ScalarUDF {
+        let signature = Signature::any(1, Volatility::Immutable);
+        ScalarUDF::from(Self { name, kind, object_of: Some(called), signature })
+    }
+}
+
+/// Refuses what is no object, in PostgreSQL's words.
+fn check_object(json: &str, called: &str) -> Result<(), Error> {
+    let kind = match scan::kind(json) {
+        "object" => return Ok(()),
+        "array" => "an array",
+        _ => "a scalar",
+    };
+    let message = if called.ends_with("set") {
+        format!("argument of {called} must be an array of objects")
+    } else {
+        format!("cannot call populate_composite on {kind}")
+    };
+    Err(Error::new(state::INVALID_PARAMETER_VALUE, message))
 }
 
 impl ScalarUDFImpl for AsJson {
@@ -208,7 +236,15 @@ impl ScalarUDFImpl for AsJson {
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         match &arguments.args[..] {
-            [text] => Ok(text.cast_to(&DataType::Utf8, None)?),
+            [text] => {
+                let text = text.cast_to(&DataType::Utf8, None)?;
+                if let Some(called) = self.object_of {
+                    let values = text.to_array(arguments.number_rows)?;
+                    let values: &StringArray = values.as_string();
+                    values.iter().flatten().try_for_each(|json| check_object(json, called))?;
+                }
+                Ok(text)
+            }
             _ => Err(Error::internal("one value is made JSON at a time").into()),
         }
     }

@@ -24,6 +24,7 @@ use ingest::text::Zone;
 
 use crate::dml;
 use crate::error::{Error, Result, state};
+use crate::lateral;
 use crate::output::{CopyFormat, CopyIn, Notice, Output};
 use crate::parser::{expect_word, expected, parse_word, syntax_error};
 use crate::resolve::{Pinned, fold};
@@ -56,6 +57,7 @@ pub(crate) fn parse(parser: &mut Parser<'_>) -> Result<Copy> {
     let what = if parser.peek_token().token == Token::LParen {
         parser.next_token();
         let query = parser.parse_query().map_err(syntax_error)?;
+        lateral::refuse_misplaced(&*query)?;
         expect_token(parser, &Token::RParen)?;
         What::Query(query)
     } else {

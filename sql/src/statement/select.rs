@@ -178,7 +178,8 @@ pub(crate) async fn plan_query(
     }
     if !beside.is_empty() {
         let fields = plan.schema().fields().iter();
-        let named = fields.map(|field| beside.get(field.name()).unwrap_or(field.name()).clone());
+        let named =
+            fields.map(|field| beside.get(field.name()).unwrap_or_else(|| field.name()).clone());
         names = Some(named.collect());
     }
     let (read, tables, entries) = (resolver.read(), resolver.tables(), resolver.entries());
