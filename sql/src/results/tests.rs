@@ -296,3 +296,55 @@ async fn explain_says_what_is_kept() {
     run(&asking, &["DELETE FROM t WHERE k = 1"]).await;
     assert!(!ask(&asking, explain, Vec::new()).await.unwrap().contains("Result cache"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_answer_is_older_than_what_was_acknowledged_before_the_question() {
+    const COMMITS: i64 = 60;
+    let [engine, other] = engines().await;
+    let (here, there) = (session(&engine, "b"), session(&other, "c"));
+    run(&here, &["CREATE TABLE a (n bigint)", "CREATE TABLE b (n bigint)"]).await;
+    let acknowledged = Arc::new(std::sync::atomic::AtomicI64::new(0));
+    let readers = (0..3).map(|_| {
+        let (asking, acknowledged) = (session(&engine, "a"), Arc::clone(&acknowledged));
+        tokio::spawn(async move {
+            run(&asking, &["SET tarn.result_cache = on"]).await;
+            let sql = "SELECT (SELECT count(*) FROM a) AS x, (SELECT count(*) FROM b) AS y";
+            loop {
+                let before = acknowledged.load(Ordering::SeqCst);
+                let shown = ask(&asking, sql, Vec::new()).await.unwrap();
+                let row = shown.lines().find(|line| line.contains(|c: char| c.is_ascii_digit()));
+                let mut cells = row.unwrap().split('|').filter_map(|cell| cell.trim().parse().ok());
+                let (x, y): (i64, i64) = (cells.next().unwrap(), cells.next().unwrap());
+                assert!(x >= before, "{x} rows, but {before} were acknowledged");
+                assert_eq!(x, y, "what a transaction does to two tables is in both");
+                if before == COMMITS {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+    });
+    let readers: Vec<_> = readers.collect();
+    for nth in 0..COMMITS {
+        let writer = if nth % 3 == 0 { &here } else { &there };
+        let both = ["INSERT INTO b VALUES (1)", "INSERT INTO a VALUES (1)", "COMMIT"];
+        loop {
+            run(writer, &["BEGIN"]).await;
+            let mut done = Ok(String::new());
+            for sql in both {
+                done = done.and(ask(writer, sql, Vec::new()).await);
+            }
+            match done {
+                Err(error) if error.sqlstate() == "40001" => {
+                    drop(ask(writer, "ROLLBACK", Vec::new()).await)
+                }
+                done => break drop(done.unwrap()),
+            }
+        }
+        acknowledged.store(nth + 1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+    }
+    for reader in readers {
+        reader.await.unwrap();
+    }
+}
