@@ -68,8 +68,9 @@ pub struct Writer {
 #[derive(Debug)]
 struct Pending {
     work: Work,
-    /// The definition that its rows were validated against.
+    /// The definition that its rows were made for and validated against.
     schema: SchemaRef,
+    constraints: Arc<BTreeMap<String, String>>,
     user: Option<String>,
     done: oneshot::Sender<Result<i64, Arc<catalog::Error>>>,
 }
@@ -95,16 +96,18 @@ impl Writer {
         Arc::new(Self { table, queue: Mutex::default(), leading: AtomicBool::new(false) })
     }
 
-    /// Validates the rows, writes them, and returns after the commit that holds them all.
+    /// Validates the rows, writes them, and returns after the commit that holds them all. The rows have
+    /// the columns of `snapshot`: where the table is defined anew before that commit, the error is
+    /// [`catalog::Error::MetadataChanged`].
     ///
     /// Dropped before that, nothing is kept, or everything: never a part.
     pub async fn append(
         self: &Arc<Self>,
+        snapshot: &TableSnapshot,
         rows: SendableRecordBatchStream,
         validation: &Arc<Validation>,
         user: Option<String>,
     ) -> Result<Appended> {
-        let snapshot = self.table.current();
         let counted = Arc::new(AtomicU64::new(0));
         let mut rows = validate::validated(rows, &snapshot.schema, validation, &counted);
         let (head, more) = take_small(&mut rows).await?;
@@ -112,7 +115,7 @@ impl Writer {
             let schema = rows.schema();
             let head = futures::stream::iter(head.into_iter().map(Ok));
             let all = Box::pin(RecordBatchStreamAdapter::new(schema, head.chain(rows)));
-            Work::Files(self.table.write_files(&snapshot, all).await.map_err(write_error)?)
+            Work::Files(self.table.write_files(snapshot, all).await.map_err(write_error)?)
         } else {
             Work::Rows(head)
         };
@@ -121,8 +124,9 @@ impl Writer {
             return Ok(Appended { rows, version: snapshot.version });
         }
         let (done, committed) = oneshot::channel();
-        let schema = Arc::clone(&snapshot.schema);
-        self.queue.lock().push(Pending { work, schema, user, done });
+        let (schema, constraints) =
+            (Arc::clone(&snapshot.schema), Arc::clone(&snapshot.constraints));
+        self.queue.lock().push(Pending { work, schema, constraints, user, done });
         self.lead();
         match committed.await {
             Ok(Ok(version)) => Ok(Appended { rows, version }),
@@ -181,8 +185,9 @@ impl Writer {
 
     async fn commit_group(&self, group: Vec<Pending>) {
         let snapshot = self.table.current();
-        let (group, stale): (Vec<Pending>, Vec<Pending>) =
-            group.into_iter().partition(|pending| pending.schema == snapshot.schema);
+        let (group, stale): (Vec<Pending>, Vec<Pending>) = group.into_iter().partition(|pending| {
+            pending.schema == snapshot.schema && pending.constraints == snapshot.constraints
+        });
         for pending in stale {
             let object = self.table.location().path.to_string();
             let changed = Arc::new(catalog::Error::MetadataChanged { object });

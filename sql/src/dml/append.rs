@@ -100,7 +100,9 @@ impl AppendJob {
         }
         let Some(state) = self.staging else {
             let (rows, _committing) = until_committing(rows, self.commitment);
-            return Ok(self.writer.append(rows, &self.validation, Some(self.user)).await?.rows);
+            let appending =
+                self.writer.append(&pinned.snapshot, rows, &self.validation, Some(self.user));
+            return Ok(appending.await?.rows);
         };
         let written = self.writer.write(&pinned.snapshot, rows, &self.validation).await?;
         let staged = Staged {
@@ -160,7 +162,8 @@ pub(crate) async fn append_unnamed(
     let rows = Stamp::new(session, "query").apply(rows, &pinned.snapshot.schema);
     let validation = validation(session, pinned)?;
     let writer = ingest::Writer::new(Arc::clone(&pinned.table));
-    Ok(writer.append(rows, &validation, Some(session.user().to_owned())).await?.rows)
+    let user = Some(session.user().to_owned());
+    Ok(writer.append(&pinned.snapshot, rows, &validation, user).await?.rows)
 }
 
 /// What the server adds to the rows of raw tables: when, by which statement, from where.

@@ -439,3 +439,46 @@ fn upserts_of_many_sessions_count_right() {
         assert_eq!(sum, SESSIONS * ROUNDS, "{found:?}");
     });
 }
+
+/// Statements that add rows go on while the table is defined anew beneath them: each row is in the columns
+/// that it names, and none breaks a constraint that there is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn inserts_beside_alter_table_keep_their_columns() {
+    let config = EngineConfig { warehouse: "memory://".to_owned(), ..EngineConfig::default() };
+    let engine = Engine::open(config).await.unwrap();
+    let session = || engine.session(SessionStart::default()).unwrap();
+    let altering = session();
+    run(&altering, "CREATE TABLE t (k bigint, v bigint)").await.unwrap();
+    let inserts = (0..4_i64).map(|task| {
+        let session = session();
+        tokio::spawn(async move {
+            for n in 0..25 {
+                let k = task * 100 + n;
+                let add = match n % 3 {
+                    0 => format!("INSERT INTO t (v, k) VALUES ({}, {k})", k + 1_000),
+                    1 => format!("INSERT INTO t (k, v) SELECT {k}, {}", k + 1_000),
+                    _ => format!("INSERT INTO t (k, v) VALUES ({k}, {}) RETURNING k", k + 1_000),
+                };
+                run(&session, &add).await.unwrap();
+            }
+        })
+    });
+    let inserts: Vec<_> = inserts.collect();
+    for round in 0..8 {
+        for change in [
+            format!("ALTER TABLE t ADD COLUMN x{round} bigint"),
+            "ALTER TABLE t ADD CONSTRAINT limited CHECK (v < 1000000)".to_owned(),
+            format!("ALTER TABLE t DROP COLUMN x{round}"),
+            "ALTER TABLE t DROP CONSTRAINT limited".to_owned(),
+        ] {
+            run(&altering, &change).await.unwrap();
+        }
+    }
+    for insert in inserts {
+        insert.await.unwrap();
+    }
+    let found = rows(run(&altering, "SELECT k, v FROM t").await.unwrap()).await;
+    let expected = (0..4).flat_map(|task| (0..25).map(move |n| task * 100 + n));
+    let expected: Vec<Row> = expected.map(|k| (Some(k), Some(k + 1_000))).collect();
+    assert_eq!(found, expected);
+}

@@ -94,35 +94,56 @@ pub(crate) async fn run(
     kept: &Kept,
     parameters: &[ScalarValue],
 ) -> Result<Output> {
-    let pinned = dml::target(session, table_name(insert)?).await?;
-    if let Some(conflict) = &insert.on {
-        let change = on_conflict::change(insert, conflict, &pinned)?;
-        return dml::run(session, &change, parameters).await;
+    let mut attempt = 1;
+    loop {
+        let pinned = dml::target(session, table_name(insert)?).await?;
+        if let Some(conflict) = &insert.on {
+            let change = on_conflict::change(insert, conflict, &pinned)?;
+            return dml::run(session, &change, parameters).await;
+        }
+        match run_over(session, insert, kept, parameters, &pinned).await {
+            // The table was defined anew meanwhile; nothing of the rows is in it.
+            Err(error) if !dml::goes_again(session, &pinned, &error, &mut attempt).await? => {
+                return Err(error);
+            }
+            Err(_) => {}
+            done => return done,
+        }
     }
+}
+
+/// Adds the rows to a table that is defined as it was pinned.
+async fn run_over(
+    session: &Session,
+    insert: &ast::Insert,
+    kept: &Kept,
+    parameters: &[ScalarValue],
+    pinned: &Pinned,
+) -> Result<Output> {
     if let Some(items) = &insert.returning {
-        return Box::pin(run_returning(session, insert, items, &pinned, parameters)).await;
+        return Box::pin(run_returning(session, insert, items, pinned, parameters)).await;
     }
     let circumstances = Circumstances::of(session, parameters);
     if let Some(Plan::Insert(plan)) = kept.find(circumstances.as_ref())
         && plan.fits(&pinned.snapshot)
     {
-        return add(session, &pinned, &plan, parameters).await;
+        return add(session, pinned, &plan, parameters).await;
     }
     let state = session.planning_state();
     let types = select::types_of(parameters);
-    let plan = plan_rows(session, &state, insert, &pinned, &types).await?;
+    let plan = plan_rows(session, &state, insert, pinned, &types).await?;
     if let Some(rows) = ConstantRows::of(&state, &plan, parameters)? {
         let plan = Arc::new(InsertPlan {
             rows,
-            validation: dml::validation(session, &pinned)?,
+            validation: dml::validation(session, pinned)?,
             schema: Arc::clone(&pinned.snapshot.schema),
             constraints: Arc::clone(&pinned.snapshot.constraints),
         });
         kept.keep(circumstances, Plan::Insert(Arc::clone(&plan)));
-        return add(session, &pinned, &plan, parameters).await;
+        return add(session, pinned, &plan, parameters).await;
     }
     let rows = select::execute(&state, select::bind(plan, parameters)?).await?;
-    let added = dml::append(session, &pinned, rows, "insert", None).await?;
+    let added = dml::append(session, pinned, rows, "insert", None).await?;
     Ok(Output::counted("INSERT 0", added))
 }
 
