@@ -212,6 +212,25 @@ impl Chunk {
         self.bytes.len()
     }
 
+    /// The names in the first record of csv or text.
+    pub(crate) fn names(&self) -> Result<Vec<String>> {
+        let end = self.line_end;
+        let Format::Delimited(dialect) = &self.layout.options.format else { return Ok(Vec::new()) };
+        match dialect.quoting {
+            Some(quoting) => {
+                let special = [dialect.delimiter, quoting.quote, quoting.escape];
+                let clean = Clean::new(&self.bytes, &special);
+                let records = Csv::any(&clean.text, dialect.delimiter, quoting, end);
+                Reading::new(self, &clean)?.names(records)
+            }
+            None => {
+                let clean = Clean::new(&self.bytes, &[dialect.delimiter, b'\\']);
+                let records = Plain::any(&clean.text, dialect.delimiter, &dialect.null, end);
+                Reading::new(self, &clean)?.names(records)
+            }
+        }
+    }
+
     /// Reads the rows. Takes long enough to belong on a thread that may be kept busy.
     pub fn decode(&self) -> Result<Decoded> {
         let end = self.line_end;

@@ -67,6 +67,9 @@ pub enum Header {
     Skip,
     /// Names, which must be those of the columns.
     Match,
+    /// Names, which say in which order the columns come; of files alone, for which [`crate::files::read`]
+    /// looks at them first. One that is missing is NULL.
+    ByName,
 }
 
 /// What happens to a row that cannot be read.

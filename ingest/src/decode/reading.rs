@@ -69,6 +69,37 @@ impl<'a> Reading<'a> {
         Ok(self.decoded)
     }
 
+    /// The fields of the first record, as names.
+    pub(super) fn names(self, mut records: impl Records) -> Result<Vec<String>> {
+        let mut block = Block::default();
+        let start = records.position();
+        let (fields, end) = match records.read(&mut block, usize::MAX) {
+            Ok(Record::Row { fields, end }) => (fields, end),
+            Ok(Record::Blank | Record::End) => return Ok(Vec::new()),
+            Err(malformed) => {
+                return Err(Box::new(self.malformed(start, records.position(), malformed)).into());
+            }
+        };
+        if let Some(error) = self.clean.error_within(start, end) {
+            return Err(Box::new(self.row_error(start, end, Place::Line, error.clone())).into());
+        }
+        let null = NullRule { marker: "", quoted: false, never: true };
+        let texts = block.texts(&self.clean.text);
+        let names = block.spans.iter().take(fields).map(|span| texts.get(*span, null));
+        let names: Vec<&str> = names.map(Option::unwrap_or_default).collect();
+        let mut seen = HashSet::new();
+        let wrong = names.iter().find(|name| name.is_empty() || !seen.insert(**name));
+        if let Some(name) = wrong {
+            let message = match name.is_empty() {
+                true => "a column in the header line has no name".to_owned(),
+                false => format!("column \"{name}\" appears twice in the header line"),
+            };
+            let reason = ValueError::row_shape(message);
+            return Err(Box::new(self.row_error(start, end, Place::Row, reason)).into());
+        }
+        Ok(names.into_iter().map(str::to_owned).collect())
+    }
+
     /// Cuts records into fields until the block is full. Gives the error that ends the reading,
     /// once the rows before it were appended without one.
     fn cut(

@@ -2,18 +2,19 @@
 //!
 //! Never: rows of the files; only names and types, in memory that their number bounds.
 
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use futures::{FutureExt, StreamExt, TryStreamExt, future};
 use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 use super::read::{FileFormat, ReadOptions, decompressed};
 use super::{Compression, File, avro_schema, parquet_schema};
-use crate::decode::{Decoder, Fields, Format, FoundColumn};
+use crate::decode::{Decoder, Fields, Format, FoundColumn, Header};
 use crate::error::{Error, Result};
 
 /// The columns that files say they have, in the order in which they first come. Parquet and Avro
-/// declare them; JSON lines are read through for them. None: the format has no names.
+/// declare them; JSON lines are read through for them. Of csv and text the
+/// header line is read, where it says what the columns are. None: nothing has names.
 pub async fn found_columns(
     files: &[File],
     options: &ReadOptions,
@@ -45,8 +46,54 @@ pub async fn found_columns(
             }
             Ok(Some(fields.columns()))
         }
+        FileFormat::Decoded(decode) if decode.header == Header::ByName => {
+            let mut found: Vec<FoundColumn> = Vec::new();
+            for file in files {
+                for name in header_names(file, options, decode).await? {
+                    if !found.iter().any(|known| *known.field.name() == name) {
+                        found.push(FoundColumn::declared(Field::new(name, DataType::Utf8, true)));
+                    }
+                }
+            }
+            Ok(Some(found))
+        }
         FileFormat::Decoded(_) => Ok(None),
     }
+}
+
+/// The bytes in which a header line is looked for at once.
+const HEADER_BYTES: usize = 64 << 10;
+
+/// The names in the header line of a file.
+pub(super) async fn header_names(
+    file: &File,
+    options: &ReadOptions,
+    decode: &crate::decode::Options,
+) -> Result<Vec<String>> {
+    let compression = options.compression.unwrap_or_else(|| Compression::of(&file.url));
+    let lines = crate::decode::Options {
+        chunk_bytes: HEADER_BYTES,
+        force_null: Vec::new(),
+        force_not_null: Vec::new(),
+        ..decode.clone()
+    };
+    let mut splitter = Decoder::new(&Arc::new(Schema::empty()), lines)?;
+    let mut bytes = decompressed(file, compression)?;
+    let names = async {
+        loop {
+            let piece = bytes.try_next().await?;
+            let ready = match &piece {
+                Some(piece) => splitter.split(piece)?,
+                None => splitter.split_finish()?.into_iter().collect(),
+            };
+            match (ready.first(), piece) {
+                (Some(first), _) => return first.names(),
+                (None, None) => return Ok(Vec::new()),
+                (None, Some(_)) => {}
+            }
+        }
+    };
+    names.await.map_err(|error| file.content_error(error))
 }
 
 impl FoundColumn {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, new_null_array};
 use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
 use datafusion::error::DataFusionError;
@@ -14,9 +14,10 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, future, stream};
 
+use super::found::header_names;
 use super::mapping::TypedOptions;
 use super::{Compression, File, avro_file, parquet_file};
-use crate::decode::{self, Decoded, Decoder, Skipped, decode_stream};
+use crate::decode::{self, Decoded, Decoder, Header, Skipped, decode_stream};
 use crate::error::{Error, Result};
 use crate::origin::Origin;
 
@@ -64,6 +65,11 @@ pub fn read(
     let rows = match options.format {
         FileFormat::Parquet(typed) => parquet_file::read(file.clone(), brought, typed).boxed(),
         FileFormat::Avro(typed) => avro_file::read(file.clone(), brought, typed).boxed(),
+        FileFormat::Decoded(ref decode) if decode.header == Header::ByName => {
+            let options = ReadOptions { origin: None, ..options.clone() };
+            let decode = decode.clone();
+            stream::once(read_by_name(file.clone(), brought, options, decode)).try_flatten().boxed()
+        }
         FileFormat::Decoded(decode) => {
             let compression = options.compression.unwrap_or_else(|| Compression::of(&file.url));
             let decoder = Decoder::new(&brought, decode)?;
@@ -79,6 +85,47 @@ pub fn read(
     };
     let schema = Arc::clone(schema);
     Ok(rows.map(move |decoded| tagged(&origin, &schema, decoded?)).boxed())
+}
+
+/// The rows of csv or text whose header line says the order of the columns.
+async fn read_by_name(
+    file: File,
+    schema: SchemaRef,
+    options: ReadOptions,
+    decode: decode::Options,
+) -> Result<BoxStream<'static, Result<Decoded>>> {
+    let names = header_names(&file, &options, &decode).await?;
+    let mut places = vec![None; schema.fields().len()];
+    let mut fields = Vec::with_capacity(names.len());
+    for (at, column) in names.into_iter().enumerate() {
+        let Ok(place) = schema.index_of(&column) else {
+            return Err(Error::FileColumnUnknown { file: file.url, column });
+        };
+        places[place] = Some(at);
+        fields.push(schema.field(place).clone());
+    }
+    if fields.is_empty() {
+        return Ok(stream::empty().boxed());
+    }
+    let format = FileFormat::Decoded(decode::Options { header: Header::Match, ..decode });
+    let given: SchemaRef = Arc::new(Schema::new(fields));
+    let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    let nullable: SchemaRef = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
+    let rows = read(&file, &given, ReadOptions { format, ..options })?;
+    let in_order = move |batch: &RecordBatch| -> Result<RecordBatch> {
+        let columns = places.iter().zip(nullable.fields()).map(|(place, field)| match place {
+            Some(at) => Arc::clone(batch.column(*at)),
+            None => new_null_array(field.data_type(), batch.num_rows()),
+        });
+        Ok(RecordBatch::try_new(Arc::clone(&nullable), columns.collect())?)
+    };
+    Ok(rows
+        .map(move |decoded| {
+            let mut decoded = decoded?;
+            decoded.batches = decoded.batches.iter().map(&in_order).collect::<Result<_>>()?;
+            Ok(decoded)
+        })
+        .boxed())
 }
 
 /// What was read from several files; final when their rows have ended.

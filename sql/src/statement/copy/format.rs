@@ -43,7 +43,11 @@ impl Options {
             FileFormat::Parquet | FileFormat::Avro | FileFormat::Binary => return Ok(None),
         };
         Ok(Some(decode::Options {
-            header: self.header,
+            // In a table whose columns follow the input, the names are more than a check.
+            header: match self.header {
+                Header::Match if mode.follows() => Header::ByName,
+                header => header,
+            },
             force_null: names(&self.force_null, schema),
             force_not_null: names(&self.force_not_null, schema),
             on_error: if self.skips_rows { OnError::Collect } else { OnError::Stop },
@@ -56,7 +60,10 @@ impl Options {
     /// A reader of the client's bytes.
     pub(super) fn decoder(&self, schema: &SchemaRef, zone: Zone, mode: Mode) -> Result<Decoder> {
         match self.decode(schema, zone, mode)? {
-            Some(options) => Ok(Decoder::new(schema, options)?),
+            // What streams by cannot be asked for its columns first.
+            Some(options) => {
+                Ok(Decoder::new(schema, decode::Options { header: self.header, ..options })?)
+            }
             None => Err(Error::unsupported("COPY FROM STDIN reads text, csv and json")
                 .with_hint("Parquet and Avro are read from a location.")),
         }

@@ -45,9 +45,13 @@ pub(super) async fn run(
         let input = input_schema(&pinned, columns)?;
         let found = files::list(&place.store, &place.path, place.url.as_str()).await?;
         let choice = Choice::new(&pinned.snapshot, found, options)?;
-        let load = Load { session, pinned: &pinned, input, options, evolved: None };
-        // A list of columns says what is read.
-        let load = if columns.is_empty() { load.follow(&choice).await? } else { load };
+        let mode = match Mode::of(&pinned.snapshot.configuration) {
+            // A list of columns says what is read.
+            mode if mode.follows() && !columns.is_empty() => Mode::Strict,
+            mode => mode,
+        };
+        let load = Load { session, pinned: &pinned, input, options, mode, evolved: None };
+        let load = load.follow(&choice).await?;
         let evolves = load.evolved.is_some();
         match load.run(&choice).await {
             Ok(Some(loaded)) => {
@@ -142,6 +146,7 @@ struct Load<'a> {
     pinned: &'a Pinned,
     input: SchemaRef,
     options: &'a Options,
+    mode: Mode,
     /// The table as the files make it, and the commit that does; where they bring other columns.
     evolved: Option<(Pinned, Commit)>,
 }
@@ -157,8 +162,7 @@ impl Load<'_> {
     /// The same load, into a table whose columns follow the files as far as its mode goes.
     async fn follow(mut self, choice: &Choice) -> Result<Self> {
         let Self { session, pinned, .. } = self;
-        let mode = Mode::of(&pinned.snapshot.configuration);
-        if !mode.follows() || choice.files.is_empty() {
+        if !self.mode.follows() || choice.files.is_empty() {
             return Ok(self);
         }
         let files: Vec<File> = choice.files.iter().map(|(file, _)| file.clone()).collect();
@@ -220,7 +224,6 @@ impl Load<'_> {
     fn reading(&self, batch_id: &str) -> Result<(SchemaRef, ReadOptions)> {
         let Self { session, input, options, .. } = self;
         let pinned = self.evolved.as_ref().map_or(self.pinned, |(evolved, _)| evolved);
-        let mode = Mode::of(&pinned.snapshot.configuration);
         let input = read_schema(pinned, input);
         let filled = pinned.snapshot.schema.fields().iter().filter(|field| dml::generated(field));
         let filled: Vec<_> = filled.map(Arc::clone).collect();
@@ -230,7 +233,7 @@ impl Load<'_> {
             source: None,
         });
         let read = ReadOptions {
-            format: options.read_format(&input, zone(session), mode)?,
+            format: options.read_format(&input, zone(session), self.mode)?,
             compression: options.compression,
             threads: session.engine().config.threads,
             origin,
