@@ -20,7 +20,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Toke
 use crate::error::{Error, Result, state};
 use crate::statement::{
     Kind, Statement, copy, create_external_table, create_location, create_model, create_secret,
-    create_snapshot, cursor, optimize, refresh, restore, set_tags, vacuum,
+    create_snapshot, cursor, optimize, owner_to, refresh, restore, set_tags, vacuum,
 };
 
 /// Expressions nested deeper than this are refused rather than risked.
@@ -102,6 +102,9 @@ fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Kind> {
         }
         ["ALTER", _] if set_tags::is_meant(&words_of(&tokens)) => {
             Some(|parser| Ok(Kind::SetTags(set_tags::parse(parser)?)))
+        }
+        ["ALTER", _] if owner_to::is_meant(&words_of(&tokens)) => {
+            Some(|parser| Ok(Kind::OwnerTo(owner_to::parse(parser)?)))
         }
         _ => None,
     };

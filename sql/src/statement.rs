@@ -24,6 +24,7 @@ pub(crate) mod ingest;
 pub(crate) mod insert;
 pub(crate) mod merge;
 pub(crate) mod optimize;
+pub(crate) mod owner_to;
 pub(crate) mod prepared;
 pub(crate) mod refresh;
 pub(crate) mod restore;
@@ -94,6 +95,7 @@ pub(crate) enum Kind {
     Insert(ast::Insert),
     Merge(Box<merge::Merge>),
     Optimize(optimize::Optimize),
+    OwnerTo(owner_to::OwnerTo),
     Prepare(Box<prepared::Prepare>),
     Query(Box<ast::Query>),
     Refresh(refresh::Refresh),
@@ -325,6 +327,7 @@ pub(crate) async fn run(
         Kind::Insert(s) => insert::run(session, s, &statement.kept, parameters).await,
         Kind::Merge(s) => merge::run(session, s, parameters).await,
         Kind::Optimize(s) => optimize::run(session, s).await,
+        Kind::OwnerTo(s) => owner_to::run(session, s).await,
         Kind::Prepare(s) => Box::pin(prepared::prepare(session, s)).await,
         Kind::Query(query) => select::run(session, query, &statement.kept, parameters).await,
         Kind::Refresh(s) => refresh::run(session, s).await,

@@ -29,11 +29,17 @@ const VALUE_CHARS_MAX: usize = 1_000;
 /// Tags to be put or taken away.
 #[derive(Debug, Clone)]
 pub(crate) struct SetTags {
+    object: Altered,
+    column: Option<ast::Ident>,
+    change: TagChange,
+}
+
+/// What an ALTER is about.
+#[derive(Debug, Clone)]
+pub(super) struct Altered {
     kind: Kind,
     name: ast::ObjectName,
     if_exists: bool,
-    column: Option<ast::Ident>,
-    change: TagChange,
 }
 
 #[derive(Debug, Clone)]
@@ -50,17 +56,8 @@ pub(crate) fn is_meant(words: &[String]) -> bool {
 
 /// From `ALTER` on.
 pub(crate) fn parse(parser: &mut Parser<'_>) -> Result<SetTags> {
-    expect_word(parser, "ALTER")?;
-    let kind = match () {
-        () if parse_word(parser, "TABLE") => Kind::Table,
-        () if parse_word(parser, "VIEW") => Kind::View,
-        () if parse_words(parser, &["MATERIALIZED", "VIEW"]) => Kind::MaterializedView,
-        () if parse_word(parser, "SCHEMA") => Kind::Schema,
-        () => return parser::expected(parser, "TABLE, VIEW, MATERIALIZED VIEW or SCHEMA"),
-    };
-    let if_exists = parse_words(parser, &["IF", "EXISTS"]);
-    let name = parser.parse_object_name(false).map_err(syntax_error)?;
-    let column = if kind != Kind::Schema && parse_word(parser, "ALTER") {
+    let object = Altered::parse(parser)?;
+    let column = if object.kind != Kind::Schema && parse_word(parser, "ALTER") {
         parse_word(parser, "COLUMN");
         Some(parser.parse_identifier().map_err(syntax_error)?)
     } else {
@@ -75,7 +72,7 @@ pub(crate) fn parse(parser: &mut Parser<'_>) -> Result<SetTags> {
         let if_exists = parse_words(parser, &["IF", "EXISTS"]);
         TagChange::Unset { names: list(parser, text)?, if_exists }
     };
-    Ok(SetTags { kind, name, if_exists, column, change })
+    Ok(SetTags { object, column, change })
 }
 
 fn list<T>(parser: &mut Parser<'_>, item: impl Fn(&mut Parser<'_>) -> Result<T>) -> Result<Vec<T>> {
@@ -102,20 +99,8 @@ fn text(parser: &mut Parser<'_>) -> Result<String> {
 /// Keeps the tags with the object.
 pub(crate) async fn run(session: &Session, tags: &SetTags) -> Result<Output> {
     session.refuse_read_only()?;
-    let done = Output::done(match tags.kind {
-        Kind::View => "ALTER VIEW",
-        Kind::MaterializedView => "ALTER MATERIALIZED VIEW",
-        Kind::Schema => "ALTER SCHEMA",
-        _ => "ALTER TABLE",
-    });
-    let entry = match find(session, tags) {
-        Err(error) if tags.if_exists && error.is_of_unknown_name() => {
-            let note = format!("{} \"{}\" does not exist, skipping", tags.kind, tags.name);
-            session.notice(Notice::note(note));
-            return Ok(done);
-        }
-        found => found?,
-    };
+    let done = tags.object.done();
+    let Some(entry) = tags.object.find(session, "tags")? else { return Ok(done) };
     let mut changed = entry.as_ref().clone();
     match &tags.column {
         None => apply(session, &mut changed.tags, &tags.change, &described(&entry, None))?,
@@ -135,34 +120,74 @@ pub(crate) async fn run(session: &Session, tags: &SetTags) -> Result<Output> {
     Ok(done)
 }
 
-fn find(session: &Session, tags: &SetTags) -> Result<Arc<Entry>> {
-    let (schema, name) = split_name(&tags.name)?;
-    if tags.kind == Kind::Schema {
-        let found = session.snapshot().schema(&name).map(Arc::clone);
-        return found.ok_or_else(|| {
-            let message = format!("schema \"{name}\" does not exist");
-            Error::new(state::INVALID_SCHEMA_NAME, message)
-        });
+impl Altered {
+    /// `ALTER TABLE | VIEW | MATERIALIZED VIEW | SCHEMA [IF EXISTS] name`.
+    pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Self> {
+        expect_word(parser, "ALTER")?;
+        let kind = match () {
+            () if parse_word(parser, "TABLE") => Kind::Table,
+            () if parse_word(parser, "VIEW") => Kind::View,
+            () if parse_words(parser, &["MATERIALIZED", "VIEW"]) => Kind::MaterializedView,
+            () if parse_word(parser, "SCHEMA") => Kind::Schema,
+            () => return parser::expected(parser, "TABLE, VIEW, MATERIALIZED VIEW or SCHEMA"),
+        };
+        let if_exists = parse_words(parser, &["IF", "EXISTS"]);
+        let name = parser.parse_object_name(false).map_err(syntax_error)?;
+        Ok(Self { kind, name, if_exists })
     }
-    if schema.as_deref().is_none_or(|s| s == "pg_temp") && session.temporary_table(&name).is_some()
-    {
-        return Err(Error::unsupported("temporary tables have no tags")
-            .with_detail(format!("\"{name}\" is a temporary table.")));
+
+    /// The end of the statement.
+    pub(super) fn done(&self) -> Output {
+        Output::done(match self.kind {
+            Kind::View => "ALTER VIEW",
+            Kind::MaterializedView => "ALTER MATERIALIZED VIEW",
+            Kind::Schema => "ALTER SCHEMA",
+            _ => "ALTER TABLE",
+        })
     }
-    let entry = dml::existing(session, schema.as_deref(), &name)?;
-    // To clients an external table is a table.
-    let is_table = tags.kind == Kind::Table && entry.kind() == Kind::ExternalTable;
-    if entry.kind() == tags.kind || is_table {
-        return Ok(entry);
+
+    /// Its entry, which is to get `what`. None, after a notice, where it need not exist and does not.
+    pub(super) fn find(&self, session: &Session, what: &str) -> Result<Option<Arc<Entry>>> {
+        match self.existing(session, what) {
+            Err(error) if self.if_exists && error.is_of_unknown_name() => {
+                let note = format!("{} \"{}\" does not exist, skipping", self.kind, self.name);
+                session.notice(Notice::note(note));
+                Ok(None)
+            }
+            found => found.map(Some),
+        }
     }
-    let message = format!("\"{name}\" is a {}, not a {}", entry.kind(), tags.kind);
-    let error = Error::new(state::WRONG_OBJECT_TYPE, message);
-    Err(match entry.kind() {
-        Kind::Table | Kind::ExternalTable => error.with_hint("Use ALTER TABLE."),
-        Kind::View => error.with_hint("Use ALTER VIEW."),
-        Kind::MaterializedView => error.with_hint("Use ALTER MATERIALIZED VIEW."),
-        _ => error,
-    })
+
+    fn existing(&self, session: &Session, what: &str) -> Result<Arc<Entry>> {
+        let (schema, name) = split_name(&self.name)?;
+        if self.kind == Kind::Schema {
+            let found = session.snapshot().schema(&name).map(Arc::clone);
+            return found.ok_or_else(|| {
+                let message = format!("schema \"{name}\" does not exist");
+                Error::new(state::INVALID_SCHEMA_NAME, message)
+            });
+        }
+        if schema.as_deref().is_none_or(|s| s == "pg_temp")
+            && session.temporary_table(&name).is_some()
+        {
+            return Err(Error::unsupported(format!("temporary tables have no {what}"))
+                .with_detail(format!("\"{name}\" is a temporary table.")));
+        }
+        let entry = dml::existing(session, schema.as_deref(), &name)?;
+        // To clients an external table is a table.
+        let is_table = self.kind == Kind::Table && entry.kind() == Kind::ExternalTable;
+        if entry.kind() == self.kind || is_table {
+            return Ok(entry);
+        }
+        let message = format!("\"{name}\" is a {}, not a {}", entry.kind(), self.kind);
+        let error = Error::new(state::WRONG_OBJECT_TYPE, message);
+        Err(match entry.kind() {
+            Kind::Table | Kind::ExternalTable => error.with_hint("Use ALTER TABLE."),
+            Kind::View => error.with_hint("Use ALTER VIEW."),
+            Kind::MaterializedView => error.with_hint("Use ALTER MATERIALIZED VIEW."),
+            _ => error,
+        })
+    }
 }
 
 /// What has the tags, for messages.
