@@ -146,3 +146,27 @@ def test_loads_beside_each_other_add_all_their_columns(pg: psycopg.Connection, f
     columns = ", ".join(f"own_{n}" for n in loads)
     found = pg.execute(f"SELECT id, shared, {columns} FROM beside ORDER BY id").fetchall()
     assert found == [(n, "s", *(n if m == n else None for m in loads)) for n in loads]
+
+
+def test_rescue_from_the_client(pg: psycopg.Connection) -> None:
+    """Lines that a client sends are rescued as those of files; binary rows have their types."""
+    pg.execute("CREATE TABLE sent (id integer, at date) WITH (schema_evolution = 'rescue')")
+    cursor = pg.cursor()
+    with cursor.copy("COPY sent FROM STDIN WITH (FORMAT csv)") as copy:
+        copy.write(b'1,2026-01-02\nx,"soon, or ""never"""\n')
+    with cursor.copy("COPY sent FROM STDIN WITH (FORMAT json)") as copy:
+        copy.write(b'{"id": 3, "more": [1, null]}\n{"id": 1e400, "at": true}\n')
+    with cursor.copy("COPY sent (id) FROM STDIN WITH (FORMAT binary)") as copy:
+        copy.set_types(["int4"])
+        copy.write_row([5])
+    found = pg.execute("SELECT id, at, _rescued_data::text FROM sent ORDER BY id, _rescued_data::text").fetchall()
+    assert found == [
+        (1, datetime.date(2026, 1, 2), None),
+        (3, None, '{"more": [1, null]}'),
+        (5, None, None),
+        (None, None, '{"at": "soon, or \\"never\\"", "id": "x"}'),
+        (None, None, '{"at": true, "id": 1' + "0" * 400 + "}"),
+    ]
+    with pytest.raises(psycopg.errors.BadCopyFileFormat), cursor.copy("COPY sent FROM STDIN (FORMAT csv)") as copy:
+        copy.write(b"1,2026-01-02,too many\n")
+    assert pg.execute("SELECT count(*) FROM sent").fetchone() == (5,)

@@ -239,7 +239,10 @@ fn way(source: &Field, target: &Field, zone: Zone) -> Option<Way> {
         }
         let (old, new) = (types::pg_type_of(source), types::pg_type_of(target));
         if plain_text(target) {
-            return character_length(target).filter(|_| old != new).map(|_| Way::Fit);
+            // What was of a type of its own is text from now on, though its bytes stay the same.
+            let kept = matches!(old.name, "uuid" | "json" | "jsonb" | "time");
+            let fits = kept || character_length(target).is_some();
+            return (fits && old != new).then_some(Way::Fit);
         }
         return match (new.name, character_length(target)) {
             _ if old == new => None,
