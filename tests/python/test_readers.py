@@ -1,4 +1,4 @@
-"""Our tables are plain Delta: deltalake, Polars and DuckDB read them without asking the server."""
+"""Our tables are plain Delta: deltalake, Polars, DuckDB and Spark's API read them without asking the server."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +9,8 @@ import duckdb_extension_delta
 import polars
 import psycopg
 import pytest
+from pysail.spark import SparkConnectServer
+from pyspark.sql import SparkSession
 
 Find = Callable[[str], str]
 EXPECTED = [(1, "one", 1.5), (2, None, None), (3, "drei ☃", -2.25)]
@@ -35,6 +37,22 @@ def test_deltalake(path: str) -> None:
     table = deltalake.DeltaTable(path)
     assert as_tuples(table.to_pyarrow_table().to_pylist()) == EXPECTED
     assert deltalake.DeltaTable(path, version=1).to_pyarrow_table().num_rows == 4
+
+
+def test_spark(path: str) -> None:
+    """Spark's own client over PySail, a Spark Connect server with a Delta reader of its own."""
+    server = SparkConnectServer("127.0.0.1", 0)
+    server.start(background=True)
+    host, port = server.listening_address
+    spark = SparkSession.builder.remote(f"sc://{host}:{port}").getOrCreate()
+    try:
+        rows = spark.read.format("delta").load(path).collect()
+        assert as_tuples([row.asDict() for row in rows]) == EXPECTED
+        older = spark.read.format("delta").option("versionAsOf", 1).load(path)
+        assert older.count() == 4
+    finally:
+        spark.stop()
+        server.stop()
 
 
 def test_polars(path: str) -> None:
